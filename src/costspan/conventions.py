@@ -1,0 +1,194 @@
+"""Every span attribute, metric, label, unit and scope name that costspan writes, in one place.
+
+Names of the OpenTelemetry GenAI conventions are the newest ones (semantic-conventions-genai, 2026-10).
+They are constants of our own, because the released `opentelemetry-semantic-conventions` package marks its
+GenAI names as moved and lacks the newer ones. Names that only other emitters write belong to
+`normalise/span_<dialect>.py`, not here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCOPE: Final = "costspan"
+"""Instrumentation scope of every span that our own hooks open."""
+
+# --- OTel GenAI: what happened -------------------------------------------------------------------
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_ID: Final = "gen_ai.response.id"
+FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+AGENT_NAME: Final = "gen_ai.agent.name"
+WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+ERROR_TYPE: Final = "error.type"
+
+# Values of OPERATION_NAME.
+CHAT: Final = "chat"
+TEXT_COMPLETION: Final = "text_completion"
+GENERATE_CONTENT: Final = "generate_content"
+EMBEDDINGS: Final = "embeddings"
+RETRIEVAL: Final = "retrieval"
+INVOKE_AGENT: Final = "invoke_agent"
+EXECUTE_TOOL: Final = "execute_tool"
+INVOKE_WORKFLOW: Final = "invoke_workflow"
+CALL_OPERATIONS: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT, EMBEDDINGS})
+"""Operations whose spans are model calls: the only ones that carry usage and cost."""
+
+# --- OTel GenAI: usage (input inclusive of cache, output inclusive of reasoning) --------------------
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
+AUDIO_OUTPUT_TOKENS: Final = "gen_ai.usage.audio.output_tokens"
+CACHE_WRITE_1H_TOKENS: Final = "anthropic.usage.cache_creation.ephemeral_1h_input_tokens"
+OPENAI_SERVICE_TIER: Final = "openai.response.service_tier"
+ANTHROPIC_SERVICE_TIER: Final = "anthropic.response.service_tier"
+
+# --- Cost (open proposal semantic-conventions-genai #443) and context window (names of Sentry) ------
+COST_AMOUNT: Final = "gen_ai.usage.cost.amount"
+COST_CURRENCY: Final = "gen_ai.usage.cost.currency"
+COST_SOURCE: Final = "gen_ai.usage.cost.source"
+CONTEXT_WINDOW_SIZE: Final = "gen_ai.context.window_size"
+CONTEXT_UTILIZATION: Final = "gen_ai.context.utilization"
+
+# --- Ours: what OTel has no name for ----------------------------------------------------------------
+RUN_ID: Final = "costspan.run.id"
+STEP: Final = "costspan.step"
+TOOL: Final = "costspan.tool"
+KIND: Final = "costspan.kind"
+"""`run` | `agent` | `step` | `tool` | `call`: what one of our own spans is."""
+USAGE_SOURCE: Final = "costspan.usage.source"
+PRICE_SOURCE: Final = "costspan.price.source"
+PRICE_REF: Final = "costspan.price.ref"
+DUPLICATE_OF: Final = "costspan.duplicate_of"
+CACHE_HIT: Final = "costspan.cache_hit"
+RETRY_COUNT: Final = "costspan.retry.count"
+WASTE: Final = "costspan.waste"
+METERED: Final = "costspan.metered"
+BATCH: Final = "costspan.batch"
+FEES: Final = "costspan.fees"
+REQUEST_HASH: Final = "costspan.request.hash"
+REQUEST_LENGTHS: Final = "costspan.request.lengths"
+STATED_COST: Final = "costspan.stated_cost_usd"
+"""What the provider itself said the call cost (OpenRouter `usage.cost`), before it is priced."""
+MISSING_REASON: Final = "costspan.usage.missing_reason"
+"""Why a billed call has no usage: one of UNREPORTED_REASONS."""
+SELF_INPUT_TOKENS: Final = "costspan.self.input_tokens"
+SELF_OUTPUT_TOKENS: Final = "costspan.self.output_tokens"
+SELF_COST_USD: Final = "costspan.self.cost_usd"
+SELF_CALLS: Final = "costspan.self.calls"
+SUBTREE_INPUT_TOKENS: Final = "costspan.subtree.input_tokens"
+SUBTREE_OUTPUT_TOKENS: Final = "costspan.subtree.output_tokens"
+SUBTREE_COST_USD: Final = "costspan.subtree.cost_usd"
+SUBTREE_CALLS: Final = "costspan.subtree.calls"
+
+GENAI_CALL_CONTEXT_KEY: Final = "opentelemetry.genai.client.inference.context"
+"""OTel Context key by which an outer layer tells the official instrumentations that it reports the call."""
+
+# --- Metric names ------------------------------------------------------------------------------------
+TOKENS: Final = "costspan_tokens_total"
+COST_USD: Final = "costspan_cost_usd_total"
+WORKFLOW_COST_USD: Final = "costspan_workflow_cost_usd_total"
+CALLS: Final = "costspan_calls_total"
+CALL_DURATION: Final = "costspan_call_duration_seconds"
+TIME_TO_FIRST_TOKEN: Final = "costspan_time_to_first_token_seconds"
+CALL_TOKENS: Final = "costspan_call_tokens"
+CONTEXT_RATIO: Final = "costspan_context_utilization_ratio"
+TOOL_CALLS: Final = "costspan_tool_calls_total"
+TOOL_DURATION: Final = "costspan_tool_duration_seconds"
+TOOL_TOKENS: Final = "costspan_tool_tokens_total"
+TOOL_COST_USD: Final = "costspan_tool_cost_usd_total"
+RUNS: Final = "costspan_runs_total"
+RUN_COST_USD: Final = "costspan_run_cost_usd"
+RUN_TOKENS: Final = "costspan_run_tokens"
+RUN_DURATION: Final = "costspan_run_duration_seconds"
+RUN_CALLS: Final = "costspan_run_calls"
+ACTIVE_RUNS: Final = "costspan_active_runs"
+ACTIVE_RUN_CALLS_MAX: Final = "costspan_active_run_calls_max"
+ACTIVE_RUN_TOKENS_MAX: Final = "costspan_active_run_tokens_max"
+ACTIVE_RUN_COST_USD_MAX: Final = "costspan_active_run_cost_usd_max"
+UNPRICED_CALLS: Final = "costspan_unpriced_calls_total"
+UNREPORTED_CALLS: Final = "costspan_unreported_calls_total"
+WASTED_TOKENS: Final = "costspan_wasted_tokens_total"
+WASTED_COST_USD: Final = "costspan_wasted_cost_usd_total"
+DUPLICATE_SPANS: Final = "costspan_duplicate_spans_total"
+UNATTRIBUTED_TOKENS: Final = "costspan_unattributed_tokens_total"
+BUDGET_LIMIT_USD: Final = "costspan_budget_limit_usd"
+BUDGET_SPENT_USD: Final = "costspan_budget_spent_usd"
+BUDGET_LIMIT_TOKENS: Final = "costspan_budget_limit_tokens"
+BUDGET_SPENT_TOKENS: Final = "costspan_budget_spent_tokens"
+BUDGET_BLOCKED: Final = "costspan_budget_blocked_total"
+INTERNAL_ERRORS: Final = "costspan_internal_errors_total"
+BUILD_INFO: Final = "costspan_build_info"
+PRICE_TABLE_TIMESTAMP: Final = "costspan_price_table_timestamp_seconds"
+
+LABELS: Final[dict[str, tuple[str, ...]]] = {
+    TOKENS: ("provider", "model", "agent", "workflow", "token_type", "usage_source"),
+    COST_USD: ("provider", "model", "agent", "workflow", "cost_type", "price_source"),
+    WORKFLOW_COST_USD: ("workflow",),
+    CALLS: ("provider", "model", "agent", "outcome"),
+    CALL_DURATION: ("provider", "model"),
+    TIME_TO_FIRST_TOKEN: ("provider", "model"),
+    CALL_TOKENS: ("model", "direction"),
+    CONTEXT_RATIO: ("agent",),
+    TOOL_CALLS: ("agent", "tool", "outcome"),
+    TOOL_DURATION: ("tool",),
+    TOOL_TOKENS: ("tool", "part"),
+    TOOL_COST_USD: ("tool", "part"),
+    RUNS: ("workflow", "outcome"),
+    RUN_COST_USD: ("workflow",),
+    RUN_TOKENS: ("workflow",),
+    RUN_DURATION: ("workflow",),
+    RUN_CALLS: ("workflow",),
+    ACTIVE_RUNS: ("workflow",),
+    ACTIVE_RUN_CALLS_MAX: ("workflow",),
+    ACTIVE_RUN_TOKENS_MAX: ("workflow",),
+    ACTIVE_RUN_COST_USD_MAX: ("workflow",),
+    UNPRICED_CALLS: ("provider", "model", "reason"),
+    UNREPORTED_CALLS: ("provider", "model", "reason"),
+    WASTED_TOKENS: ("agent", "reason"),
+    WASTED_COST_USD: ("agent", "reason"),
+    DUPLICATE_SPANS: ("kept", "dropped"),
+    UNATTRIBUTED_TOKENS: (),
+    BUDGET_LIMIT_USD: ("budget",),
+    BUDGET_SPENT_USD: ("budget",),
+    BUDGET_LIMIT_TOKENS: ("budget",),
+    BUDGET_SPENT_TOKENS: ("budget",),
+    BUDGET_BLOCKED: ("budget",),
+    INTERNAL_ERRORS: ("where",),
+    BUILD_INFO: ("version",),
+    PRICE_TABLE_TIMESTAMP: (),
+}
+"""Labels of each metric. A run, trace, conversation or user is never a label."""
+
+# --- Values of labels and of evidence ------------------------------------------------------------------
+TOKEN_TYPES: Final = (
+    "input_uncached",
+    "input_cache_read",
+    "input_cache_write",
+    "input_audio",
+    "output_visible",
+    "output_reasoning",
+    "output_audio",
+)
+"""A partition: the sum over token types is the total, over `input_*` the inclusive input."""
+COST_TYPES: Final = (*TOKEN_TYPES, "fee", "unsplit")
+OUTCOMES: Final = ("ok", "error", "cancelled")
+UNPRICED_REASONS: Final = ("unknown_model", "unknown_provider", "invalid_usage")
+UNREPORTED_REASONS: Final = ("stream_without_usage", "aborted", "error", "unknown")
+WASTE_REASONS: Final = ("failed_parse", "error", "retry", "truncated", "repeated_call", "aborted")
+TOOL_PARTS: Final = ("nested", "call", "result", "carried")
+OTHER_LABEL: Final = "_other"
+"""Where the values of a label go once it has too many."""
+LABEL_VALUES_MAX: Final = 200
+LABEL_COMBINATIONS_MAX: Final = 130

@@ -1,0 +1,95 @@
+"""One frozen `Settings`, read once: arguments of `enable()` over environment variables over defaults.
+
+OpenTelemetry's own variables are used wherever one exists; ours are few and start with `COSTSPAN_`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from costspan.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SWITCHES = ("on", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What costspan does in this process.
+
+    `summary`: on, off or auto. `traces` and `metrics` are the exporters' names as OpenTelemetry's variables give them
+    (`otlp`, `prometheus`, `console`, `none`); empty when nobody said anything, and then nothing is opened.
+    """
+
+    disabled: bool = False
+    summary: str = "auto"
+    record_dir: Path | None = None
+    prices: Path | None = None
+    budgets: Path | None = None
+    estimate: bool = False
+    traces: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    prometheus_host: str = "localhost"
+    prometheus_port: int = 9464
+    multiprocess_dir: Path | None = None
+    metric_export_interval_seconds: float = 60.0
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from environment variables. Raises SettingsError naming the variable and what it accepts."""
+    env = os.environ if environment is None else environment
+    otlp = bool(env.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    return Settings(
+        disabled=env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true",
+        summary=_choice(env, "COSTSPAN_SUMMARY", "auto", ("on", "off", "auto")),
+        record_dir=_path(env, "COSTSPAN_RECORD_DIR"),
+        prices=_path(env, "COSTSPAN_PRICES"),
+        budgets=_path(env, "COSTSPAN_BUDGETS"),
+        estimate=_choice(env, "COSTSPAN_ESTIMATE", "off", SWITCHES) == "on",
+        traces=_exporters(env, "OTEL_TRACES_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))),
+        metrics=_exporters(env, "OTEL_METRICS_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"))),
+        prometheus_host=env.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost",
+        prometheus_port=int(_number(env, "OTEL_EXPORTER_PROMETHEUS_PORT", 9464, highest=65535)),
+        multiprocess_dir=_path(env, "PROMETHEUS_MULTIPROC_DIR"),
+        metric_export_interval_seconds=_number(env, "OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000,
+    )
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = env.get(name, "").strip().lower() or default
+    if value not in allowed:
+        message = f"{name}={env[name]!r} is not understood; set it to one of {', '.join(allowed)}"
+        raise SettingsError(message)
+    return value
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    value = env.get(name, "").strip()
+    return Path(value).expanduser() if value else None
+
+
+def _exporters(env: Mapping[str, str], name: str, otlp_endpoint: bool) -> tuple[str, ...]:
+    """The names listed in an `OTEL_*_EXPORTER` variable; `otlp` when only an endpoint is given, as the convention has it."""
+    value = env.get(name, "").strip().lower()
+    if not value:
+        return ("otlp",) if otlp_endpoint else ()
+    return tuple(part for part in (item.strip() for item in value.split(",")) if part and part != "none")
+
+
+def _number(env: Mapping[str, str], name: str, default: float, highest: float = 1e12) -> float:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= highest:
+        message = f"{name}={text!r} is not a number between 0 and {highest:g}"
+        raise SettingsError(message)
+    return value
