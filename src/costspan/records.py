@@ -86,6 +86,18 @@ class Owner(NamedTuple):
 NOBODY: Final = Owner()
 
 
+class ActiveRun(NamedTuple):
+    """A run in flight, as gauges and `/debug/runs` show it."""
+
+    id: str
+    workflow: str | None
+    trace_id: str
+    started_ns: int
+    calls: int
+    tokens: int
+    cost_usd: Decimal
+
+
 class SpanRecord:
     """One ended (or, live, one running) span in neutral form, whichever door it came in by.
 

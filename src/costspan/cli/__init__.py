@@ -1,0 +1,45 @@
+"""The command line: one module per command, each with `register(app)`; every command calls a function that tests call too.
+
+Machine output goes to stdout, everything else to stderr. Exit codes: 0 fine, 1 a check failed or input was partly
+unreadable, 2 wrong use, 3 no data or unpriced (`check`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+
+from costspan.errors import CostspanError
+
+COMMANDS = ("price",)
+"""Modules of this package, in the order in which `--help` lists them."""
+
+
+def build() -> typer.Typer:
+    """The whole command line; commands import what they need when they run."""
+    app = typer.Typer(
+        name="costspan",
+        help="What did that AI agent's run cost, and why?",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def root() -> None:
+        """What did that AI agent's run cost, and why?"""
+
+    for name in COMMANDS:
+        importlib.import_module(f"costspan.cli.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the `costspan` command: set-up errors become one line and exit code 2."""
+    try:
+        build()()
+    except CostspanError as error:
+        print(f"costspan: {error}", file=sys.stderr)
+        sys.exit(2)
