@@ -1,0 +1,236 @@
+"""Sums of calls: exact, and honest about what they do not know.
+
+A count of a sum is None only when no member knew it; how much of the sum is measured is in `Totals.coverage`.
+`usage.source` of a sum is `missing` when no call told its usage, `estimated` when any known usage was estimated, else
+`reported`. Money is added with `records.MONEY`, so a sum does not depend on the order of its members.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from costspan.conventions import COST_TYPES
+from costspan.records import ESTIMATED, MISSING, MONEY, NO_USAGE, REPORTED, ZERO, Coverage, Totals, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from decimal import Decimal
+
+    from costspan.records import Call, Cost
+
+_COST_ORDER: Final = {name: place for place, name in enumerate(COST_TYPES)}
+_NO_CALLS: Final = Totals()
+
+
+def plus(known: int | None, more: int | None) -> int | None:
+    """Add two counts of which either may be unknown: None only when both are."""
+    if more is None:
+        return known
+    return more if known is None else known + more
+
+
+def money_plus(known: Decimal | None, more: Decimal | None) -> Decimal | None:
+    """Add two amounts exactly; None only when both are unknown."""
+    if more is None:
+        return known
+    return more if known is None else MONEY.add(known, more)
+
+
+class Tally:
+    """A sum of calls in the making: `add` calls, `merge` other tallies, `freeze` into `Totals`.
+
+    A cache hit is counted in `cache_hits` and nowhere else. Not thread-safe: the owner of a tally holds the lock.
+    """
+
+    __slots__ = (
+        "_by_source",
+        "_by_type",
+        "_refs",
+        "cache_hits",
+        "cache_read_tokens",
+        "cache_write_1h_tokens",
+        "cache_write_tokens",
+        "calls",
+        "cost_usd",
+        "duration_ns",
+        "errors",
+        "estimated_calls",
+        "input_audio_tokens",
+        "input_tokens",
+        "measured_calls",
+        "missing_calls",
+        "output_audio_tokens",
+        "output_tokens",
+        "priced_calls",
+        "reasoning_tokens",
+        "reported_calls",
+    )
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.cache_read_tokens: int | None = None
+        self.cache_write_tokens: int | None = None
+        self.cache_write_1h_tokens: int | None = None
+        self.reasoning_tokens: int | None = None
+        self.input_audio_tokens: int | None = None
+        self.output_audio_tokens: int | None = None
+        self.cost_usd: Decimal | None = None
+        self._by_type: dict[str, Decimal] = {}
+        self._by_source: dict[str, Decimal] = {}
+        self._refs: set[str] = set()
+        self.reported_calls = 0
+        self.estimated_calls = 0
+        self.missing_calls = 0
+        self.priced_calls = 0
+        self.measured_calls = 0
+        self.errors = 0
+        self.cache_hits = 0
+        self.duration_ns = 0
+
+    def add(self, call: Call) -> None:
+        """Count one call."""
+        if call.cache_hit:
+            self.cache_hits += 1
+            return
+        self.calls += 1
+        if call.outcome == "error":
+            self.errors += 1
+        if call.ended_ns > call.started_ns:
+            self.duration_ns += call.ended_ns - call.started_ns
+        usage = call.usage
+        if usage.source == REPORTED:
+            self.reported_calls += 1
+        elif usage.source == ESTIMATED:
+            self.estimated_calls += 1
+        else:
+            self.missing_calls += 1
+        self._add_usage(usage)
+        if call.cost is not None:
+            self.priced_calls += 1
+            self.measured_calls += usage.source == REPORTED
+            self._add_cost(call.cost)
+
+    def _add_usage(self, usage: Usage) -> None:
+        more = usage.input_tokens
+        if more is not None:
+            self.input_tokens = more + (self.input_tokens or 0)
+        more = usage.output_tokens
+        if more is not None:
+            self.output_tokens = more + (self.output_tokens or 0)
+        more = usage.cache_read_tokens
+        if more is not None:
+            self.cache_read_tokens = more + (self.cache_read_tokens or 0)
+        more = usage.cache_write_tokens
+        if more is not None:
+            self.cache_write_tokens = more + (self.cache_write_tokens or 0)
+        more = usage.reasoning_tokens
+        if more is not None:
+            self.reasoning_tokens = more + (self.reasoning_tokens or 0)
+        self.cache_write_1h_tokens = plus(self.cache_write_1h_tokens, usage.cache_write_1h_tokens)
+        self.input_audio_tokens = plus(self.input_audio_tokens, usage.input_audio_tokens)
+        self.output_audio_tokens = plus(self.output_audio_tokens, usage.output_audio_tokens)
+
+    def _add_cost(self, cost: Cost) -> None:
+        amount = cost.amount_usd
+        self.cost_usd = amount if self.cost_usd is None else MONEY.add(self.cost_usd, amount)
+        by_type = self._by_type
+        for name, part in cost.by_type.items():
+            by_type[name] = MONEY.add(by_type.get(name, ZERO), part)
+        by_source = self._by_source
+        by_source[cost.source] = MONEY.add(by_source.get(cost.source, ZERO), amount)
+        if cost.ref:
+            self._refs.add(cost.ref)
+
+    def merge(self, other: Tally) -> None:
+        """Add everything that `other` has counted."""
+        for name in _PLAIN:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _COUNTS:
+            setattr(self, name, plus(getattr(self, name), getattr(other, name)))
+        self.cost_usd = money_plus(self.cost_usd, other.cost_usd)
+        for mine, theirs in ((self._by_type, other._by_type), (self._by_source, other._by_source)):
+            for name, part in theirs.items():
+                mine[name] = MONEY.add(mine.get(name, ZERO), part)
+        self._refs |= other._refs
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Input plus output so far; None when neither is known."""
+        return plus(self.input_tokens, self.output_tokens)
+
+    def freeze(self) -> Totals:
+        """The sum so far, as a record. The tally may go on counting."""
+        if not self.calls:
+            return Totals(cache_hits=self.cache_hits) if self.cache_hits else _NO_CALLS
+        return Totals(
+            calls=self.calls,
+            usage=self._usage(),
+            cost_usd=self.cost_usd,
+            cost_by_type=dict(sorted(self._by_type.items(), key=_by_cost_order)),
+            cost_by_source=dict(sorted(self._by_source.items())),
+            price_refs=tuple(sorted(self._refs)),
+            coverage=Coverage(
+                calls=self.calls,
+                reported_calls=self.reported_calls,
+                estimated_calls=self.estimated_calls,
+                missing_calls=self.missing_calls,
+                priced_calls=self.priced_calls,
+                share=self.measured_calls / self.calls,
+            ),
+            errors=self.errors,
+            cache_hits=self.cache_hits,
+            duration_seconds=self.duration_ns / 1e9,
+        )
+
+    def _usage(self) -> Usage:
+        if self.missing_calls == self.calls and self.total_tokens is None:
+            return NO_USAGE
+        source = ESTIMATED if self.estimated_calls else REPORTED if self.reported_calls else MISSING
+        return Usage(
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.cache_write_1h_tokens,
+            self.reasoning_tokens,
+            self.input_audio_tokens,
+            self.output_audio_tokens,
+            source,
+        )
+
+
+_PLAIN: Final = (
+    "calls",
+    "reported_calls",
+    "estimated_calls",
+    "missing_calls",
+    "priced_calls",
+    "measured_calls",
+    "errors",
+    "cache_hits",
+    "duration_ns",
+)
+_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+
+
+def _by_cost_order(item: tuple[str, Decimal]) -> tuple[int, str]:
+    return _COST_ORDER.get(item[0], len(_COST_ORDER)), item[0]
+
+
+def total(calls: Iterable[Call]) -> Totals:
+    """Sum calls; each counts as it is, so pass calls that were already de-duplicated."""
+    tally = Tally()
+    for call in calls:
+        tally.add(call)
+    return tally.freeze()
