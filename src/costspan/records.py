@@ -223,6 +223,7 @@ class Call:
 
     `model` is the canonical id prices and labels use; what the provider wrote is in `request_model` and `response_model`.
     `cost` None means unpriced, and `unpriced` then says why (or usage is missing). `outcome` is ok, error or cancelled.
+    `refused`: the provider turned the request down (a status error such as 429), so that there was nothing to bill.
     """
 
     id: str
@@ -249,6 +250,7 @@ class Call:
     batch: bool = False
     fees: Mapping[str, int] | None = None
     missing_reason: str | None = None
+    refused: bool = False
     cache_hit: bool = False
     retry_count: int = 0
     waste: str | None = None
@@ -270,15 +272,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of a total is measured. `reported + estimated + missing == calls` (cache hits are not calls).
+    """How much of a total is measured. `reported + estimated + missing + refused == calls` (cache hits are not calls).
 
-    `priced_calls` have a cost. `share` is the part of the calls that are both reported and priced, None without calls.
+    `priced_calls` have a cost. `share` is the part of the billed calls (all but the refused) that are both reported and
+    priced, None without any.
     """
 
     calls: int = 0
     reported_calls: int = 0
     estimated_calls: int = 0
     missing_calls: int = 0
+    refused_calls: int = 0
     priced_calls: int = 0
     share: float | None = None
 

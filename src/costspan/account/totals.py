@@ -63,6 +63,7 @@ class Tally:
         "output_tokens",
         "priced_calls",
         "reasoning_tokens",
+        "refused_calls",
         "reported_calls",
     )
 
@@ -83,6 +84,7 @@ class Tally:
         self.reported_calls = 0
         self.estimated_calls = 0
         self.missing_calls = 0
+        self.refused_calls = 0
         self.priced_calls = 0
         self.measured_calls = 0
         self.errors = 0
@@ -104,6 +106,8 @@ class Tally:
             self.reported_calls += 1
         elif usage.source == ESTIMATED:
             self.estimated_calls += 1
+        elif call.refused:
+            self.refused_calls += 1
         else:
             self.missing_calls += 1
         self._add_usage(usage)
@@ -176,8 +180,9 @@ class Tally:
                 reported_calls=self.reported_calls,
                 estimated_calls=self.estimated_calls,
                 missing_calls=self.missing_calls,
+                refused_calls=self.refused_calls,
                 priced_calls=self.priced_calls,
-                share=self.measured_calls / self.calls,
+                share=self.measured_calls / billed if (billed := self.calls - self.refused_calls) else None,
             ),
             errors=self.errors,
             cache_hits=self.cache_hits,
@@ -185,7 +190,7 @@ class Tally:
         )
 
     def _usage(self) -> Usage:
-        if self.missing_calls == self.calls and self.total_tokens is None:
+        if self.missing_calls + self.refused_calls == self.calls and self.total_tokens is None:
             return NO_USAGE
         source = ESTIMATED if self.estimated_calls else REPORTED if self.reported_calls else MISSING
         return Usage(
@@ -206,6 +211,7 @@ _PLAIN: Final = (
     "reported_calls",
     "estimated_calls",
     "missing_calls",
+    "refused_calls",
     "priced_calls",
     "measured_calls",
     "errors",

@@ -1,0 +1,129 @@
+"""A reading of a model call, its owner and a price book -> a Call: the one place where a call gets its price."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from costspan.records import MISSING, Call, Cost, Owner, Unpriced
+
+if TYPE_CHECKING:
+    from costspan.price.book import PriceBook
+    from costspan.records import Reading, SpanRecord
+
+
+_REFUSALS: Final = frozenset(
+    {
+        "APIStatusError",
+        "AuthenticationError",
+        "BadRequestError",
+        "ClientError",
+        "ConflictError",
+        "InternalServerError",
+        "ModelNotReadyException",
+        "NotFoundError",
+        "OverloadedError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "RequestTooLargeError",
+        "ResourceExhausted",
+        "ServerError",
+        "ServiceUnavailableError",
+        "ThrottlingException",
+        "TooManyRequests",
+        "UnprocessableEntityError",
+        "ValidationException",
+        "authentication_error",
+        "invalid_request_error",
+        "not_found_error",
+        "overloaded_error",
+        "permission_error",
+        "rate_limit_error",
+    }
+)
+"""Last part of `error.type` of the errors that provider SDKs raise for an HTTP status, before any answer is generated.
+Time-outs and broken connections are not among them: the provider may have answered and billed."""
+
+
+def is_refusal(reading: Reading) -> bool:
+    """True when a call failed because the provider turned it down, which no provider bills."""
+    if reading.outcome != "error" or reading.missing_reason is not None or reading.error_type is None:
+        return False
+    name = reading.error_type.rpartition(".")[2]
+    # LangChain wraps provider errors in classes of its own such as OpenAIRateLimitError.
+    return name in _REFUSALS or name.isdigit() or any(name.endswith(known) for known in _REFUSALS)
+
+
+def make_call(record: SpanRecord, reading: Reading, owner: Owner, book: PriceBook) -> Call:
+    """Price one reading. A call without usage has neither a cost nor a reason to be unpriced: it is unreported."""
+    model_asked = reading.response_model or reading.request_model
+    provider, model = book.canonical(reading.provider, model_asked)
+    usage = reading.usage
+    cost: Cost | None = None
+    unpriced: Unpriced | None = None
+    if not reading.cache_hit and (usage.source != MISSING or reading.stated_cost_usd is not None):
+        answer = book.price(
+            usage,
+            provider=reading.provider,
+            model=model_asked,
+            at_ns=record.start_ns,
+            service_tier=reading.service_tier,
+            batch=reading.batch,
+            fees=reading.fees,
+            stated_cost_usd=reading.stated_cost_usd,
+        )
+        if isinstance(answer, Cost):
+            cost = answer
+        else:
+            unpriced = answer
+    missing = usage.source == MISSING and not reading.cache_hit
+    refused = missing and is_refusal(reading)
+    return Call(
+        id=f"{record.span_id:016x}",
+        trace_id=f"{record.trace_id:032x}",
+        parent_id=f"{record.parent_id:016x}" if record.parent_id else None,
+        provider=provider,
+        model=model,
+        usage=usage,
+        owner=owner,
+        cost=cost,
+        unpriced=unpriced,
+        operation=reading.operation or "chat",
+        request_model=reading.request_model,
+        response_model=reading.response_model,
+        response_id=reading.response_id,
+        started_ns=record.start_ns,
+        ended_ns=record.end_ns,
+        time_to_first_token_seconds=reading.time_to_first_token_seconds,
+        finish_reason=reading.finish_reason,
+        outcome=reading.outcome,
+        error_type=reading.error_type,
+        stream=reading.stream,
+        service_tier=reading.service_tier,
+        batch=reading.batch,
+        fees=reading.fees,
+        missing_reason=_missing_reason(reading) if missing and not refused else None,
+        refused=refused,
+        cache_hit=reading.cache_hit,
+        retry_count=reading.retry_count,
+        waste=reading.waste,
+        metered=reading.metered,
+        context_window_tokens=book.context_window(reading.provider, model_asked),
+        conversation_id=reading.conversation_id,
+        request_lengths=reading.request_lengths,
+        request_hash=reading.request_hash,
+        scope=record.scope,
+        dialect=reading.dialect,
+        estimator=reading.estimator,
+        problems=reading.problems,
+    )
+
+
+def _missing_reason(reading: Reading) -> str:
+    """Why nobody told what a call cost, from what its span shows."""
+    if reading.missing_reason:
+        return reading.missing_reason
+    if reading.outcome == "cancelled":
+        return "aborted"
+    if reading.outcome == "error":
+        return "error"
+    return "stream_without_usage" if reading.stream else "unknown"

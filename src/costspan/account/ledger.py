@@ -1,0 +1,168 @@
+"""The live tree: every open run, agent, step and tool of this process with its running totals. One lock, bounded.
+
+A `Node` is the account of one open unit. A call is added to every node above it (`subtree`) and to its nearest agent, step,
+tool and run (`self`). Runs keep the spans that a record is made of, up to `SPANS_MAX`; what comes after is still counted
+in metrics and totals, and the record says so.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from costspan import conventions as c
+from costspan.records import AGENT, MONEY, RUN, STEP, TOOL, ZERO, ActiveRun
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from costspan.records import Call, Reading, SpanRecord
+
+SPANS_MAX: Final = 50_000
+"""Spans kept per run for its record: about 50 MB."""
+RUNS_MAX: Final = 10_000
+"""Runs in flight that are tracked; a program that opens more without ending any loses the oldest from the gauges."""
+
+
+class Sum:
+    """Running totals of a node: calls, tokens, dollars. Unknown usage adds nothing, its call is counted."""
+
+    __slots__ = ("calls", "cost_usd", "input_tokens", "output_tokens")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cost_usd: Decimal = ZERO
+
+    def add(self, input_tokens: int, output_tokens: int, cost_usd: Decimal) -> None:
+        """Count one call."""
+        self.calls += 1
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        self.cost_usd = MONEY.add(self.cost_usd, cost_usd)
+
+
+class RunState:
+    """A run in flight: what `/debug/runs`, the gauges and at its end the record need."""
+
+    __slots__ = ("dropped_spans", "ended", "id", "spans", "started_ns", "trace_id", "workflow")
+
+    def __init__(self, run_id: str, workflow: str | None, trace_id: int, started_ns: int) -> None:
+        self.id = run_id
+        self.workflow = workflow
+        self.trace_id = trace_id
+        self.started_ns = started_ns
+        self.spans: list[tuple[SpanRecord, Reading | None]] = []
+        self.dropped_spans = 0
+        self.ended = False
+
+
+class Node:
+    """The account of one open unit."""
+
+    __slots__ = ("kind", "name", "own", "parent", "run", "subtree")
+
+    def __init__(self, kind: str, name: str | None, parent: Node | None, run: RunState) -> None:
+        self.kind = kind
+        self.name = name
+        self.parent = parent
+        self.run = run
+        self.own = Sum()
+        self.subtree = Sum()
+
+
+class Ledger:
+    """Opens nodes, books calls into them, closes them."""
+
+    def __init__(self, *, keep_spans: bool = True) -> None:
+        self.lock = threading.RLock()
+        self.keep_spans = keep_spans
+        self._runs: dict[str, tuple[RunState, Node]] = {}
+
+    def open(self, kind: str, name: str | None, parent: Node | None, run: RunState | None) -> Node:
+        """A node under `parent`; without a parent it begins `run`."""
+        if parent is not None:
+            return Node(kind, name, parent, parent.run)
+        if run is None:
+            message = "a node without a parent begins a run"
+            raise ValueError(message)
+        node = Node(kind, name, None, run)
+        with self.lock:
+            while len(self._runs) >= RUNS_MAX:
+                self._runs.pop(next(iter(self._runs)))
+            self._runs[run.id] = (run, node)
+        return node
+
+    def book(self, node: Node | None, call: Call) -> None:
+        """Add one call to the nodes above it."""
+        if node is None or call.cache_hit:
+            return
+        usage = call.usage
+        input_tokens = usage.input_tokens or 0
+        output_tokens = usage.output_tokens or 0
+        cost = ZERO if call.cost is None else call.cost.amount_usd
+        with self.lock:
+            at: Node | None = node
+            wanted = {AGENT, STEP, TOOL, RUN}
+            while at is not None:
+                at.subtree.add(input_tokens, output_tokens, cost)
+                if at.kind in wanted:
+                    self._own(at, wanted, (input_tokens, output_tokens, cost))
+                at = at.parent
+
+    @staticmethod
+    def _own(node: Node, wanted: set[str], amounts: tuple[int, int, Decimal]) -> None:
+        """`self` of the nearest unit of each kind; beyond the nearest agent, tools, steps and runs are somebody else's."""
+        node.own.add(*amounts)
+        if node.kind == AGENT:
+            wanted.clear()
+        else:
+            wanted.discard(node.kind)
+
+    def keep(self, run: RunState, record: SpanRecord, reading: Reading | None) -> None:
+        """Keep a span for the run's record."""
+        if not self.keep_spans or run.ended:
+            return
+        with self.lock:
+            if len(run.spans) < SPANS_MAX:
+                run.spans.append((record, reading))
+            else:
+                run.dropped_spans += 1
+
+    def end_run(self, run: RunState) -> None:
+        """The run's outermost unit has ended."""
+        with self.lock:
+            run.ended = True
+            self._runs.pop(run.id, None)
+
+    def active(self) -> list[ActiveRun]:
+        """Runs in flight, oldest first; a snapshot."""
+        with self.lock:
+            return [
+                ActiveRun(
+                    id=run.id,
+                    workflow=run.workflow,
+                    trace_id=f"{run.trace_id:032x}",
+                    started_ns=run.started_ns,
+                    calls=node.subtree.calls,
+                    tokens=node.subtree.input_tokens + node.subtree.output_tokens,
+                    cost_usd=node.subtree.cost_usd,
+                )
+                for run, node in self._runs.values()
+            ]
+
+
+def node_attributes(node: Node) -> dict[str, int | float]:
+    """`costspan.self.*` and `costspan.subtree.*` of a closing node."""
+    own, subtree = node.own, node.subtree
+    return {
+        c.SELF_CALLS: own.calls,
+        c.SELF_INPUT_TOKENS: own.input_tokens,
+        c.SELF_OUTPUT_TOKENS: own.output_tokens,
+        c.SELF_COST_USD: float(own.cost_usd),
+        c.SUBTREE_CALLS: subtree.calls,
+        c.SUBTREE_INPUT_TOKENS: subtree.input_tokens,
+        c.SUBTREE_OUTPUT_TOKENS: subtree.output_tokens,
+        c.SUBTREE_COST_USD: float(subtree.cost_usd),
+    }

@@ -1,0 +1,191 @@
+"""Opens and closes agent, tool, step, run and model-call spans: the only user of the Tracer.
+
+A `Unit` is one open span of ours with its owner. It travels in the OpenTelemetry Context under `UNIT`, so that whatever
+runs inside (our own hooks, other instrumentations, a thread that carries the context) knows who it belongs to without
+any table of span ids. What the rest of costspan keeps about a unit hangs on `Unit.state`; this package never looks at it.
+
+Money stays out: `Desk` (plugged in by `enable`) is told when a unit opens and closes and answers with attributes to add.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+from uuid import uuid4
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from costspan import conventions as c
+from costspan import guard
+from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.util.types import AttributeValue
+
+UNIT: Final = otel_context.create_key("costspan.unit")
+_CANCELLED: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt"})
+
+
+class Unit:
+    """One open span of ours: what it is, whose it is, and the Context that makes it current."""
+
+    __slots__ = (
+        "__weakref__", "attributes", "context", "kind", "name", "owner", "parent", "run_id", "span", "started_ns", "state",
+    )  # fmt: skip
+
+    def __init__(self, kind: str, name: str | None, parent: Unit | None, attributes: dict[str, AttributeValue]) -> None:
+        self.kind = kind
+        self.name = name
+        self.parent = parent
+        self.attributes = attributes
+        self.started_ns = time.time_ns()
+        self.run_id: str = uuid4().hex if parent is None else parent.run_id
+        self.owner: Owner = NOBODY
+        self.state: object = None
+        self.span: Span
+        self.context: Context
+
+
+class Desk(Protocol):
+    """What is told about our spans. Both methods are guarded by the caller and must not block."""
+
+    def opened(self, unit: Unit) -> None:
+        """A unit has opened; its span exists."""
+
+    def closing(self, unit: Unit, ended_ns: int) -> Mapping[str, AttributeValue]:
+        """A unit is about to end; the answer is written on its span. `unit.attributes` is complete."""
+
+
+def owner_within(unit: Unit | None) -> Owner:
+    """The owner of whatever runs inside `unit`: an agent starts afresh, a tool and a step are noted inside it."""
+    return NOBODY if unit is None else unit.owner
+
+
+def _owner(kind: str, name: str | None, outer: Owner) -> Owner:
+    if kind == AGENT:
+        return Owner(outer.workflow or name, name, None, None)
+    if kind == TOOL:
+        return Owner(outer.workflow, outer.agent, outer.step, name)
+    if kind == STEP:
+        return Owner(outer.workflow, outer.agent, name, outer.tool)
+    if kind == RUN:
+        return Owner(name or outer.workflow, outer.agent, outer.step, outer.tool)
+    return outer
+
+
+_OPERATION: Final = {RUN: c.INVOKE_WORKFLOW, AGENT: c.INVOKE_AGENT, TOOL: c.EXECUTE_TOOL, STEP: "step"}
+_NAME_ATTRIBUTE: Final = {RUN: c.WORKFLOW_NAME, AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, STEP: c.STEP}
+
+
+class Spans:
+    """Opens and closes units on one Tracer."""
+
+    def __init__(self, tracer: Tracer, desk: Desk) -> None:
+        self.tracer = tracer
+        self.desk = desk
+
+    def open(
+        self,
+        kind: str,
+        name: str | None,
+        *,
+        context: Context | None = None,
+        attributes: dict[str, AttributeValue] | None = None,
+    ) -> Unit:
+        """Start a span of `kind` under the unit and span that `context` (default: the current one) holds."""
+        base = otel_context.get_current() if context is None else context
+        parent = base.get(UNIT)
+        if not isinstance(parent, Unit):
+            parent = None
+        attrs = {} if attributes is None else attributes
+        unit = Unit(kind, name, parent, attrs)
+        outer = owner_within(parent)
+        unit.owner = owner = _owner(kind, name, outer)
+        attrs[c.KIND] = kind
+        attrs[c.RUN_ID] = unit.run_id
+        if kind == CALL:
+            title = f"{attrs[c.OPERATION_NAME]} {name}" if name else str(attrs[c.OPERATION_NAME])
+            # A caller may know better than the enclosing spans (a plain graph node that makes calls acts as an agent).
+            agent = owner.agent or attrs.get(c.AGENT_NAME)
+            unit.owner = owner = Owner(owner.workflow, str(agent) if agent else None, owner.step, owner.tool)
+            self._note_owner(attrs, owner)
+        else:
+            operation = attrs.setdefault(c.OPERATION_NAME, _OPERATION[kind])
+            title = f"{operation} {name}" if name else str(operation)
+            self._note_owner(attrs, outer)
+            if name:
+                attrs[_NAME_ATTRIBUTE[kind]] = name
+        unit.span = span = self.tracer.start_span(
+            title,
+            context=base,
+            kind=SpanKind.CLIENT if kind == CALL else SpanKind.INTERNAL,
+            attributes=attrs,
+            start_time=unit.started_ns,
+        )
+        unit.context = otel_context.set_value(UNIT, unit, trace.set_span_in_context(span, base))
+        with guard.Guard("desk.opened"):
+            self.desk.opened(unit)
+        return unit
+
+    @staticmethod
+    def _note_owner(attrs: dict[str, AttributeValue], owner: Owner) -> None:
+        if owner.workflow:
+            attrs[c.WORKFLOW_NAME] = owner.workflow
+        if owner.agent:
+            attrs[c.AGENT_NAME] = owner.agent
+        if owner.step:
+            attrs[c.STEP] = owner.step
+        if owner.tool:
+            attrs[c.TOOL] = owner.tool
+
+    def close(
+        self, unit: Unit, attributes: Mapping[str, AttributeValue] | None = None, *, error: BaseException | None = None
+    ) -> None:
+        """End a unit's span once: final attributes, status, what the desk adds (cost, totals)."""
+        ended_ns = time.time_ns()
+        span = unit.span
+        final: dict[str, AttributeValue] = dict(attributes) if attributes else {}
+        if error is not None:
+            final[c.ERROR_TYPE] = error_name(error)
+        unit.attributes.update(final)
+        try:
+            with guard.Guard("desk.closing"):
+                final.update(self.desk.closing(unit, ended_ns))
+            if final:
+                span.set_attributes(final)
+            if error is not None and not is_cancel(error):
+                span.set_status(Status(StatusCode.ERROR, str(final[c.ERROR_TYPE])))
+        finally:
+            span.end(ended_ns)
+
+
+def error_name(error: BaseException) -> str:
+    """The value of `error.type`: the exception's class, with its module unless it is a builtin."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_cancel(error: BaseException) -> bool:
+    """True for what ends work without being an error: cancellation, an abandoned generator, Ctrl-C."""
+    return any(kind.__name__ in _CANCELLED for kind in type(error).__mro__)
+
+
+def current() -> Unit | None:
+    """The unit that the current Context is inside, if any."""
+    unit = otel_context.get_value(UNIT)
+    return unit if isinstance(unit, Unit) else None
+
+
+class Switch:
+    """Where the hooks find `Spans` while costspan is enabled; `spans` is None while it is not."""
+
+    spans: Spans | None = None
+
+
+SWITCH: Final = Switch()
