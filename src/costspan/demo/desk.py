@@ -1,0 +1,160 @@
+"""What the provider does with one request, whatever the transport: read it, choose a reply, count it, write the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from costspan.demo import wire_anthropic, wire_openai, wire_openai_responses
+from costspan.demo.exchange import DATED, Answer, Ask, Event, Meter, sample
+from costspan.demo.provider_log import Book
+from costspan.demo.replies import Scripts, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from costspan.demo.provider_log import Entry
+    from costspan.demo.replies import Reply
+    from costspan.records import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One API: how its requests are read and its answers written. `prefix` starts its response ids."""
+
+    read: Callable[[dict[str, Any]], Ask]
+    write: Callable[[Answer], dict[str, Any]]
+    stream: Callable[[Answer], Iterator[Event]] | None
+    prefix: str
+    free: bool = False
+
+
+WIRES = {
+    "/chat/completions": Wire(wire_openai.read_chat, wire_openai.write_chat, wire_openai.stream_chat, "chatcmpl-"),
+    "/responses": Wire(wire_openai_responses.read, wire_openai_responses.write, wire_openai_responses.stream, "resp_"),
+    "/embeddings": Wire(wire_openai.read_embedding, wire_openai.write_embedding, None, ""),
+    "/completions": Wire(wire_openai.read_completion, wire_openai.write_completion, wire_openai.stream_completion, "cmpl-"),
+    "/messages": Wire(wire_anthropic.read, wire_anthropic.write, wire_anthropic.stream, "msg_"),
+    "/messages/count_tokens": Wire(wire_anthropic.read, wire_anthropic.write_count, None, "", free=True),
+}
+"""By the end of the path, the longest first where one ends another."""
+
+
+def wire_for(path: str) -> Wire | None:
+    """The API that a path (without its query) belongs to."""
+    found = [suffix for suffix in WIRES if path.endswith(suffix)]
+    return WIRES[max(found, key=len)] if found else None
+
+
+@dataclass(slots=True)
+class Job:
+    """One request at the desk: what to answer, and the log's entry to fill in while answering."""
+
+    wire: Wire
+    reply: Reply
+    answer: Answer
+    entry: Entry
+
+    def body(self) -> dict[str, Any]:
+        return self.wire.write(self.answer)
+
+    def events(self) -> Iterator[Event]:
+        assert self.wire.stream is not None
+        return self.wire.stream(self.answer)
+
+    def told(self, usage: Usage | None) -> None:
+        """Note that this usage has reached the client's socket."""
+        if usage is not None:
+            self.entry.told_usage = usage
+            self.entry.told = usage == self.entry.usage
+
+    @property
+    def tells_whole(self) -> Usage | None:
+        """The usage that a whole (not streamed) answer carries."""
+        return None if self.reply.omit_usage or self.wire.free else self.answer.usage
+
+
+class Desk:
+    """Takes requests and makes answers; everything that is drawn depends on the seed, the agent and its n-th request only."""
+
+    def __init__(self, seed: int, log_file: Path | None = None) -> None:
+        self.scripts = Scripts()
+        self.book = Book(log_file)
+        self._meter = Meter(seed)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._per_agent: Counter[str] = Counter()
+
+    def take(self, wire: Wire, path: str, body: dict[str, Any]) -> Job:
+        """Open the log's entry for a request and decide what it gets."""
+        ask = wire.read(body)
+        if wire.free:
+            ask = Ask(api="anthropic.count_tokens", model=ask.model, messages=ask.messages, tools=ask.tools, body=body)
+        if path.startswith("/gateway/"):
+            ask = _deaf(ask)
+        entry = self.book.start(ask.api, path)
+        reply = self.scripts.next(ask.agent)
+        answer = self._answer(ask, reply, wire, entry.number)
+        billed = (reply.status < 400 if reply.billed is None else reply.billed) and not wire.free
+        entry.agent, entry.model_asked, entry.stream = ask.agent, ask.model, ask.stream
+        entry.status, entry.billed = reply.status, billed
+        entry.usage = answer.usage if billed else None
+        entry.tools_offered = tuple(name for name, _ in ask.tools)
+        entry.tools_answered = ask.tools_answered
+        entry.include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        if reply.status < 400 and reply.raw_body is None:
+            entry.model_returned, entry.response_id = answer.model, answer.response_id or None
+            entry.tools_asked = tuple(call.name for call in answer.tool_calls)
+            entry.stated_cost_usd = reply.stated_cost_usd
+            entry.service_tier = reply.service_tier or ("standard" if ask.api.startswith("anthropic") else "default")
+        return Job(wire, reply, answer, entry)
+
+    def _answer(self, ask: Ask, reply: Reply, wire: Wire, number: int) -> Answer:
+        with self._lock:
+            self._per_agent[ask.agent] += 1
+            turn = self._per_agent[ask.agent]
+        calls = reply.tool_calls or self._calls(ask, reply)
+        text = reply.text
+        if text is None:
+            text = "" if calls else self._text(ask, turn)
+        usage = reply.usage or self._meter.usage(ask, "" if ask.api == "openai.embeddings" else text, calls, turn)
+        marked = "".join(letter if letter.isalnum() else "-" for letter in ask.agent)
+        identity = reply.response_id or f"{wire.prefix}{marked}-{number:06d}"
+        return Answer(
+            ask=ask,
+            reply=reply,
+            number=number,
+            text=text,
+            tool_calls=calls,
+            usage=usage,
+            model=reply.model or DATED.get(ask.model, ask.model),
+            response_id=identity if wire.prefix else "",
+            created=int(time.time()),
+            finish=reply.finish or ("tool_use" if calls else "stop"),
+        )
+
+    def _text(self, ask: Ask, turn: int) -> str:
+        if ask.schema is None:
+            return self._meter.words(ask.agent, turn)
+        return json.dumps(sample(ask.schema) if ask.schema else {"answer": "fine"})
+
+    @staticmethod
+    def _calls(ask: Ask, reply: Reply) -> tuple[ToolCall, ...]:
+        """A forced tool is called, with arguments that fit its schema."""
+        if reply.text is not None or ask.forced_tool is None or not ask.tools:
+            return ()
+        name = ask.forced_tool or ask.tools[-1][0]
+        schema = dict(ask.tools).get(name, {})
+        return (ToolCall(name, sample(schema) if schema else {}),)
+
+
+def _deaf(ask: Ask) -> Ask:
+    """The request as a gateway without `stream_options` sees it."""
+    return dataclasses.replace(ask, include_usage=False)

@@ -1,0 +1,126 @@
+"""A model provider on loopback: speaks OpenAI's and Anthropic's APIs, answers from a seed or a script, keeps a log.
+
+In a thread (tests): `with FakeProvider(seed=1) as provider: …`. As a process of its own (the demo):
+`python -m costspan.demo.provider --seed 1 --log FILE --port-file FILE`, or `spawn()`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from costspan.demo.desk import Desk
+from costspan.demo.http import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from costspan.demo.provider_log import Entry
+    from costspan.demo.replies import Reply
+
+
+class FakeProvider:
+    """The provider in a thread of this process, between `start()` and `stop()` or as a context manager.
+
+    `gateway_url` serves the OpenAI API but never tells a stream's usage, asked or not.
+    """
+
+    def __init__(self, seed: int = 0, *, log_file: Path | None = None, scripts: dict[str, Sequence[Reply]] | None = None) -> None:
+        self._desk = Desk(seed, log_file)
+        self._server = Server(self._desk)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="fake-provider", daemon=True)
+        for agent, replies in (scripts or {}).items():
+            self.script(*replies, agent=agent)
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        """`base_url` of an OpenAI client."""
+        return f"{self.url}/v1"
+
+    @property
+    def gateway_url(self) -> str:
+        """`base_url` of an OpenAI client that talks to a gateway which knows no `stream_options`."""
+        return f"{self.url}/gateway/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        """`base_url` of an Anthropic client."""
+        return self.url
+
+    @property
+    def azure_url(self) -> str:
+        """`azure_endpoint` of an AzureOpenAI client."""
+        return self.url
+
+    def script(self, *replies: Reply, agent: str | None = None) -> None:
+        """Queue replies, one per request (retries are requests too), for one agent or for anybody."""
+        self._desk.scripts.add(replies, agent)
+
+    def always(self, reply: Reply, agent: str | None = None) -> None:
+        """The reply to give whenever no queue has one."""
+        self._desk.scripts.always(reply, agent)
+
+    @property
+    def waiting(self) -> int:
+        """Scripted replies that nobody has asked for yet."""
+        return self._desk.scripts.waiting()
+
+    @property
+    def log(self) -> list[Entry]:
+        """Every request so far, in order of arrival; waits up to 5 s for requests in flight to end."""
+        return self._desk.book.entries()
+
+    def clear(self) -> None:
+        """Forget the log and the scripts, not what was seen of conversations."""
+        self._desk.book.clear()
+        self._desk.scripts.clear()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until standard input closes (so that no provider outlives who started it) or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m costspan.demo.provider", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log", type=Path, help="append a line of JSON per request")
+    parser.add_argument("--port-file", type=Path, help="write the port here as well as to standard output")
+    options = parser.parse_args(arguments)
+    with FakeProvider(options.seed, log_file=options.log) as provider:
+        if options.port_file:
+            waiting = options.port_file.with_suffix(".new")
+            waiting.write_text(str(provider.port), encoding="utf-8")
+            waiting.replace(options.port_file)
+        sys.stdout.write(f"{provider.port}\n")
+        sys.stdout.flush()
+        while sys.stdin.read(4096):
+            time.sleep(0)
+
+
+if __name__ == "__main__":
+    main()
