@@ -171,6 +171,102 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Labels of each metric. A run, trace, conversation or user is never a label."""
 
+# --- Written by recording rules (level:metric:operation), read by alerts and dashboards ------------------
+TARGET_LABELS: Final = ("job", "instance", "environment")
+"""Labels that the scraper gives to every series (`service.name` is `job`, `deployment.environment.name` is `environment`)."""
+_WORKFLOW: Final = ("job", "environment", "workflow")
+_BUDGET: Final = ("budget",)
+
+LEDGER_HEARTBEAT: Final = "ledger:costspan_rules:heartbeat_seconds"
+LEDGER_CALENDAR: Final = "ledger:costspan_rules:calendar"
+INSTANCE_COST_SEEN: Final = "instance:costspan_cost_usd:seen"
+INSTANCE_COST_BORN: Final = "instance:costspan_cost_usd:born"
+INSTANCE_RUNS_OK_SEEN: Final = "instance:costspan_runs_ok:seen"
+INSTANCE_RUNS_OK_BORN: Final = "instance:costspan_runs_ok:born"
+INSTANCE_BUDGET_SEEN: Final = "instance:costspan_budget_usd:seen"
+INSTANCE_BUDGET_BORN: Final = "instance:costspan_budget_usd:born"
+WORKFLOW_COST_DELTA: Final = "workflow:costspan_cost_usd:delta"
+WORKFLOW_COST_UNBOOKED: Final = "workflow:costspan_cost_usd:unbooked"
+WORKFLOW_COST_LAST_HOUR: Final = "workflow:costspan_cost_usd:last1h"
+WORKFLOW_COST_HOURLY_5M: Final = "workflow:costspan_cost_usd_per_hour:avg5m"
+WORKFLOW_COST_HOURLY_10M: Final = "workflow:costspan_cost_usd_per_hour:avg10m"
+WORKFLOW_COST_HOURLY_30M: Final = "workflow:costspan_cost_usd_per_hour:avg30m"
+WORKFLOW_COST_HOURLY_6H: Final = "workflow:costspan_cost_usd_per_hour:avg6h"
+WORKFLOW_COST_HOURLY_1D: Final = "workflow:costspan_cost_usd_per_hour:avg1d"
+WORKFLOW_DAY_COST_DELTA: Final = "workflow_day:costspan_cost_usd:delta"
+WORKFLOW_DAY_COST: Final = "workflow_day:costspan_cost_usd:sum"
+WORKFLOW_COST_TODAY: Final = "workflow:costspan_cost_usd:today"
+WORKFLOW_COST_MONTH: Final = "workflow:costspan_cost_usd:month_to_date"
+WORKFLOW_COST_FORECAST: Final = "workflow:costspan_cost_usd:month_forecast"
+WORKFLOW_RUNS_OK_DELTA: Final = "workflow:costspan_runs_ok:delta"
+WORKFLOW_COST_PER_RUN: Final = "workflow:costspan_cost_usd_per_run_ok:avg1d"
+AGENT_COST_LAST_HOUR: Final = "agent:costspan_cost_usd:last1h"
+AGENT_INPUT_LAST_HOUR: Final = "agent:costspan_input_tokens:last1h"
+AGENT_CACHE_RATIO: Final = "agent:costspan_cache_read_tokens:ratio1h"
+BUDGET_AGENT_COST_LAST_HOUR: Final = "budget_agent:costspan_cost_usd:last1h"
+BUDGET_DAY_LIMIT: Final = "budget:costspan_limit_usd:day"
+BUDGET_MONTH_LIMIT: Final = "budget:costspan_limit_usd:month"
+BUDGET_HOURLY_LIMIT: Final = "budget:costspan_limit_usd:per_hour"
+BUDGET_COST_DELTA: Final = "budget:costspan_cost_usd:delta"
+BUDGET_COST_LAST_HOUR: Final = "budget:costspan_cost_usd:last1h"
+BUDGET_COST_HOURLY_5M: Final = "budget:costspan_cost_usd_per_hour:avg5m"
+BUDGET_COST_HOURLY_30M: Final = "budget:costspan_cost_usd_per_hour:avg30m"
+BUDGET_COST_HOURLY_6H: Final = "budget:costspan_cost_usd_per_hour:avg6h"
+BUDGET_COST_HOURLY_1D: Final = "budget:costspan_cost_usd_per_hour:avg1d"
+BUDGET_DAY_COST_DELTA: Final = "budget_day:costspan_cost_usd:delta"
+BUDGET_DAY_COST: Final = "budget_day:costspan_cost_usd:sum"
+BUDGET_COST_TODAY: Final = "budget:costspan_cost_usd:today"
+BUDGET_COST_MONTH: Final = "budget:costspan_cost_usd:month_to_date"
+BUDGET_COST_FORECAST: Final = "budget:costspan_cost_usd:month_forecast"
+
+RECORDED: Final[dict[str, tuple[str, ...]]] = {
+    LEDGER_HEARTBEAT: (),
+    LEDGER_CALENDAR: ("day", "month"),
+    INSTANCE_COST_SEEN: ("instance", *_WORKFLOW),
+    INSTANCE_COST_BORN: ("instance", *_WORKFLOW),
+    INSTANCE_RUNS_OK_SEEN: ("instance", *_WORKFLOW),
+    INSTANCE_RUNS_OK_BORN: ("instance", *_WORKFLOW),
+    INSTANCE_BUDGET_SEEN: ("instance", "budget", *_WORKFLOW),
+    INSTANCE_BUDGET_BORN: ("instance", "budget", *_WORKFLOW),
+    WORKFLOW_COST_DELTA: _WORKFLOW,
+    WORKFLOW_COST_UNBOOKED: _WORKFLOW,
+    WORKFLOW_COST_LAST_HOUR: _WORKFLOW,
+    WORKFLOW_COST_HOURLY_5M: _WORKFLOW,
+    WORKFLOW_COST_HOURLY_10M: _WORKFLOW,
+    WORKFLOW_COST_HOURLY_30M: _WORKFLOW,
+    WORKFLOW_COST_HOURLY_6H: _WORKFLOW,
+    WORKFLOW_COST_HOURLY_1D: _WORKFLOW,
+    WORKFLOW_DAY_COST_DELTA: (*_WORKFLOW, "day", "month"),
+    WORKFLOW_DAY_COST: (*_WORKFLOW, "day", "month"),
+    WORKFLOW_COST_TODAY: _WORKFLOW,
+    WORKFLOW_COST_MONTH: _WORKFLOW,
+    WORKFLOW_COST_FORECAST: _WORKFLOW,
+    WORKFLOW_RUNS_OK_DELTA: _WORKFLOW,
+    WORKFLOW_COST_PER_RUN: _WORKFLOW,
+    AGENT_COST_LAST_HOUR: (*_WORKFLOW, "agent"),
+    AGENT_INPUT_LAST_HOUR: ("job", "environment", "agent"),
+    AGENT_CACHE_RATIO: ("job", "environment", "agent"),
+    BUDGET_AGENT_COST_LAST_HOUR: ("budget", "agent"),
+    BUDGET_DAY_LIMIT: _BUDGET,
+    BUDGET_MONTH_LIMIT: _BUDGET,
+    BUDGET_HOURLY_LIMIT: _BUDGET,
+    BUDGET_COST_DELTA: _BUDGET,
+    BUDGET_COST_LAST_HOUR: _BUDGET,
+    BUDGET_COST_HOURLY_5M: _BUDGET,
+    BUDGET_COST_HOURLY_30M: _BUDGET,
+    BUDGET_COST_HOURLY_6H: _BUDGET,
+    BUDGET_COST_HOURLY_1D: _BUDGET,
+    BUDGET_DAY_COST_DELTA: ("budget", "day", "month"),
+    BUDGET_DAY_COST: ("budget", "day", "month"),
+    BUDGET_COST_TODAY: _BUDGET,
+    BUDGET_COST_MONTH: _BUDGET,
+    BUDGET_COST_FORECAST: _BUDGET,
+}
+"""What the rules in `deploy/prometheus/rules/` record, and the labels of each. Days and months are the rules' calendar (UTC).
+
+`…:today` and `…:month_to_date` are dollars; `budget:` series exist only once `costspan rules --budgets` wrote them.
+"""
+
 # --- Values of labels and of evidence ------------------------------------------------------------------
 TOKEN_TYPES: Final = (
     "input_uncached",
