@@ -1,0 +1,376 @@
+"""The numbers behind `/metrics` and OTLP metrics: one bounded, locked state, booked once per call.
+
+Plain Python, so that a booking costs a few dictionary operations and an exporter is only needed when somebody reads.
+`expose/prometheus.py` and `expose/otlp.py` render the same `Meters`; they can therefore not disagree.
+
+A call is booked into a `_Row`: the series that calls of the same labels share, found by one dictionary look-up.
+Dollars are kept as `Decimal`, exact, and become floating point only when they are rendered.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from costspan import conventions as names
+from costspan import guard
+from costspan.account.meter_rows import Row, RowKey
+from costspan.account.meter_specs import SPECS, Spec
+from costspan.account.series import Buckets, Caps, Family, Number, Origin, Series, Single
+from costspan.normalise.partition import partition
+from costspan.records import MISSING, MONEY, REPORTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from costspan.records import ActiveRun, Call, Run, Usage
+
+ROWS_MAX: Final = 2048
+"""Rows are only a short cut to series; when there are this many, all are forgotten and found again."""
+
+
+class Exemplar(NamedTuple):
+    """Where a value came from: hex trace id, hex span id, time in nanoseconds since the epoch."""
+
+    trace_id: str
+    span_id: str
+    at_ns: int
+
+
+class Metric(NamedTuple):
+    """One metric as it was read: what it is, and copies of its series."""
+
+    spec: Spec
+    series: list[Series]
+
+
+class Meters:
+    """Every metric of `conventions.LABELS`, with bounded labels.
+
+    `version` is the label of `costspan_build_info`. `active_runs` is asked at every reading and returns the runs in
+    flight; `price_table_timestamp` returns seconds since the epoch, or None while no price table is loaded.
+    `clock` gives nanoseconds since the epoch; it stamps the birth of each series (its created timestamp).
+
+    Safe for any number of threads. A forked child starts with empty meters: what its parent counted, its parent exposes.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str = "",
+        active_runs: Callable[[], Iterable[ActiveRun]] = tuple,
+        price_table_timestamp: Callable[[], float | None] = lambda: None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._version = version
+        self._active_runs = active_runs
+        self._price_table_timestamp = price_table_timestamp
+        self._clock = clock
+        self.mirror: Callable[[Iterable[Series]], None] | None = None
+        """Told, under the lock, which series a booking may have changed (multiprocess mode)."""
+        self.on_first: Callable[[], None] | None = None
+        """Called once, at the next booking: how an exporter notices that a forked child counts at all."""
+        self._errors_before: dict[str, int] = {}
+        self._begin()
+        _alive.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._caps = Caps()
+        self._families = {name: Family(spec, self._caps, self._clock) for name, spec in SPECS.items()}
+        self._rows: dict[tuple[str | None, ...], Row] = {}
+        self._unattributed = self._families[names.UNATTRIBUTED_TOKENS].single(())
+        self._families[names.BUILD_INFO].single((self._version,)).value = 1
+
+    # --- booking -----------------------------------------------------------------------------------------------
+
+    def call(self, call: Call) -> None:
+        """Book one model call. Nothing for a call that another process already metered, or that a cache answered."""
+        if call.metered or call.cache_hit:
+            return
+        usage, owner, cost = call.usage, call.owner, call.cost
+        parts = partition_or_whole(usage)
+        priced = cost.source if cost is not None else None
+        key = (call.provider, call.model, owner.agent, owner.workflow, usage.source, priced, call.outcome)
+        origin = (call.trace_id, call.id, call.ended_ns or self._clock()) if call.trace_id else None
+        with self._lock:
+            row = self._rows.get(key)
+            if row is None:
+                row = self._row(RowKey(*key))
+            row.book(parts, cost, origin)
+            row.measure(call, origin)
+            if owner.agent is None and parts:
+                self._add(self._unattributed, usage.total_tokens or 0, origin)
+            if call.waste is not None or call.unpriced is not None or usage.source == MISSING:
+                self._exceptions(call, origin)
+            if self.mirror is not None:
+                self.mirror(row.series())
+        if self.on_first is not None:
+            self._notify_first()
+
+    def _row(self, key: RowKey) -> Row:
+        if len(self._rows) >= ROWS_MAX:
+            self._rows.clear()
+        row = self._rows[key] = Row(key, self._families)
+        return row
+
+    def _exceptions(self, call: Call, origin: Origin | None) -> None:
+        """What only some calls have: no price, no usage, or waste."""
+        if call.unpriced is not None and call.cost is None and call.usage.source != MISSING:
+            self._count(names.UNPRICED_CALLS, (call.provider, call.model, call.unpriced.reason), 1, origin)
+        if call.usage.source == MISSING:
+            self._count(names.UNREPORTED_CALLS, (call.provider, call.model, unreported_reason(call)), 1, origin)
+        if call.waste is not None:
+            labels = (call.owner.agent, call.waste)
+            self._count(names.WASTED_TOKENS, labels, call.usage.total_tokens or 0, origin)
+            if call.cost is not None:
+                self._count(names.WASTED_COST_USD, labels, call.cost.amount_usd, origin)
+
+    def tool(
+        self,
+        tool: str | None,
+        agent: str | None = None,
+        *,
+        outcome: str = "ok",
+        duration_seconds: float | None = None,
+        exemplar: Exemplar | None = None,
+    ) -> None:
+        """Book one tool call of an agent; `duration_seconds` None is not observed."""
+        with self._lock:
+            self._count(names.TOOL_CALLS, (agent, tool, outcome), 1, exemplar)
+            if duration_seconds is not None:
+                self._observe(names.TOOL_DURATION, (tool,), duration_seconds, exemplar)
+
+    def tool_tokens(
+        self,
+        tool: str | None,
+        part: str,
+        tokens: int | None,
+        cost_usd: Decimal | None = None,
+        exemplar: Exemplar | None = None,
+    ) -> None:
+        """Book a part of the tool bill, one of `conventions.TOOL_PARTS`; None is not known and not booked."""
+        with self._lock:
+            if tokens is not None:
+                self._count(names.TOOL_TOKENS, (tool, part), tokens, exemplar)
+            if cost_usd is not None:
+                self._count(names.TOOL_COST_USD, (tool, part), cost_usd, exemplar)
+
+    def run(self, run: Run) -> None:
+        """Book one finished run. An unknown cost or token count is not observed (it is not 0)."""
+        trace_id = run.trace_ids[0] if run.trace_ids else ""
+        origin = (trace_id, "", run.ended_ns or self._clock()) if trace_id else None
+        labels = (run.workflow,)
+        with self._lock:
+            self._count(names.RUNS, (run.workflow, run.outcome), 1, origin)
+            self._observe(names.RUN_DURATION, labels, run.duration_seconds, origin)
+            self._observe(names.RUN_CALLS, labels, run.totals.calls, origin)
+            tokens = run.totals.usage.total_tokens
+            if tokens is not None:
+                self._observe(names.RUN_TOKENS, labels, tokens, origin)
+            if run.totals.cost_usd is not None:
+                self._observe_money(names.RUN_COST_USD, labels, run.totals.cost_usd, origin)
+
+    def duplicate(self, kept_scope: str, dropped_scope: str) -> None:
+        """Book one span that de-duplication folded into another; scopes are given as instrumentations write them."""
+        with self._lock:
+            self._count(names.DUPLICATE_SPANS, (scope_family(kept_scope), scope_family(dropped_scope)), 1, None)
+
+    def add(self, metric: str, labels: tuple[str | None, ...], amount: int | Decimal, exemplar: Exemplar | None = None) -> None:
+        """Add to any counter of `conventions` by name (budgets use it); labels in the order of `conventions.LABELS`."""
+        with self._lock:
+            self._count(metric, labels, amount, exemplar)
+
+    def set(self, metric: str, labels: tuple[str | None, ...], value: Number) -> None:
+        """Set any gauge of `conventions` by name (budgets use it)."""
+        with self._lock:
+            single = self._families[metric].single(labels)
+            single.value = value
+            if self.mirror is not None:
+                self.mirror((single,))
+
+    def known(
+        self,
+        *,
+        workflow: str | None = None,
+        agent: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        tool: str | None = None,
+    ) -> None:
+        """Create the series that these names will need, at 0, before anything is booked.
+
+        A counter that first appears at 5 loses 5 for `increase()`; so call this as soon as a run, an agent's model or
+        a tool is known. Repeating it is cheap. Nothing is created for a name that is not given.
+        """
+        with self._lock:
+            family = self._families
+            if workflow is not None:
+                family[names.WORKFLOW_COST_USD].get((workflow,))
+                family[names.RUNS].get((workflow, "ok"))
+                for metric in (names.RUN_COST_USD, names.RUN_TOKENS, names.RUN_DURATION, names.RUN_CALLS):
+                    family[metric].get((workflow,))
+            if model is not None:
+                self._known_call(RowKey(provider, model, agent, workflow, REPORTED, "table", "ok"))
+            if tool is not None:
+                family[names.TOOL_CALLS].get((agent, tool, "ok"))
+                family[names.TOOL_DURATION].get((tool,))
+
+    def _known_call(self, key: RowKey) -> None:
+        row = self._rows.get(key)
+        if row is None:
+            self._row(key).create()
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def collect(self) -> list[Metric]:
+        """A copy of every metric that has series, in the order of `SPECS`; gauges of runs in flight are asked now."""
+        runs: Sequence[ActiveRun] = ()
+        with guard.Guard("meters.active_runs"):
+            runs = list(self._active_runs())
+        stamp = None
+        with guard.Guard("meters.price_table_timestamp"):
+            stamp = self._price_table_timestamp()
+        with self._lock:
+            self._refresh(runs, stamp)
+            return [
+                Metric(family.spec, [_copy(series) for series in family.series.values()])
+                for family in self._families.values()
+                if family.series
+            ]
+
+    def overflow(self) -> dict[str, int]:
+        """How many bookings became `_other`, by the label or the metric that had too many values."""
+        with self._lock:
+            return dict(self._caps.overflow)
+
+    def runs_in_flight(self) -> list[ActiveRun]:
+        """The runs in flight, longest first; what `/debug/runs` shows."""
+        with guard.Guard("meters.active_runs"):
+            return sorted(self._active_runs(), key=lambda run: run.started_ns)
+        return []
+
+    def refresh_gauges(self) -> None:
+        """Bring the gauges of runs in flight up to date without reading (multiprocess mode mirrors them)."""
+        runs: Sequence[ActiveRun] = ()
+        with guard.Guard("meters.active_runs"):
+            runs = list(self._active_runs())
+        with self._lock:
+            self._refresh(runs, None)
+
+    def _refresh(self, runs: Sequence[ActiveRun], price_table_timestamp: float | None) -> None:
+        """Gauges and internal errors, which are asked for instead of booked. A workflow at rest stays at 0."""
+        for metric in _ACTIVE:
+            for series in self._families[metric].series.values():
+                series.value = 0  # type: ignore[union-attr]  # gauges are Single
+        for run in runs:
+            labels = (run.workflow,)
+            self._families[names.ACTIVE_RUNS].single(labels).value += 1
+            for metric, value in zip(_ACTIVE[1:], run[4:], strict=True):
+                single = self._families[metric].single(labels)
+                if value > single.value:
+                    single.value = value
+        if price_table_timestamp is not None:
+            self._families[names.PRICE_TABLE_TIMESTAMP].single(()).value = price_table_timestamp
+        for where, count in guard.swallowed().items():
+            single = self._families[names.INTERNAL_ERRORS].single((where,))
+            single.value = max(0, count - self._errors_before.get(where, 0))
+        if self.mirror is not None:
+            for metric in _REFRESHED:
+                self.mirror(self._families[metric].series.values())
+
+    # --- small steps, all under the lock -------------------------------------------------------------------------
+
+    def _count(self, metric: str, labels: tuple[str | None, ...], amount: int | Decimal, origin: Origin | None) -> None:
+        self._add(self._families[metric].single(labels), amount, origin)
+
+    def _add(self, single: Single, amount: int | Decimal, origin: Origin | None) -> None:
+        single.value = MONEY.add(single.value, amount) if isinstance(amount, Decimal) else single.value + amount
+        single.last = amount
+        if origin is not None:
+            single.origin = origin
+        if self.mirror is not None:
+            self.mirror((single,))
+
+    def _observe(self, metric: str, labels: tuple[str | None, ...], value: float, origin: Origin | None) -> None:
+        buckets = self._families[metric].buckets(labels)
+        buckets.observe(value, origin)
+        if self.mirror is not None:
+            self.mirror((buckets,))
+
+    def _observe_money(self, metric: str, labels: tuple[str | None, ...], value: Decimal, origin: Origin | None) -> None:
+        buckets = self._families[metric].buckets(labels)
+        buckets.observe_money(value, MONEY.add(buckets.total, value), origin)
+        if self.mirror is not None:
+            self.mirror((buckets,))
+
+    def _notify_first(self) -> None:
+        notify, self.on_first = self.on_first, None
+        if notify is not None:
+            notify()
+
+    def forget(self) -> None:
+        """Start again at nothing, in a forked child: a new lock (the old one may be held for ever), empty families."""
+        self._errors_before = guard.swallowed()
+        self._begin()
+
+
+_ACTIVE: Final = (
+    names.ACTIVE_RUNS,
+    names.ACTIVE_RUN_CALLS_MAX,
+    names.ACTIVE_RUN_TOKENS_MAX,
+    names.ACTIVE_RUN_COST_USD_MAX,
+)
+_REFRESHED: Final = (*_ACTIVE, names.PRICE_TABLE_TIMESTAMP, names.INTERNAL_ERRORS, names.BUILD_INFO)
+
+
+def partition_or_whole(usage: Usage) -> Iterable[tuple[str, int]]:
+    """The usage by token type; where its parts contradict its totals, the totals alone, so that their sum still holds."""
+    try:
+        return partition(usage)
+    except ValueError:
+        whole = (("input_uncached", usage.input_tokens), ("output_visible", usage.output_tokens))
+        return [(part, count) for part, count in whole if count is not None and count > 0]
+
+
+def unreported_reason(call: Call) -> str:
+    """Why nobody told a call's usage, one of `conventions.UNREPORTED_REASONS`."""
+    if call.missing_reason in names.UNREPORTED_REASONS:
+        return call.missing_reason
+    return {"error": "error", "cancelled": "aborted"}.get(call.outcome, "unknown")
+
+
+def scope_family(scope: str) -> str:
+    """The instrumentation family of a scope name, for the labels of the duplicates' counter.
+
+    The first part of a dotted name (`openinference.instrumentation.openai` -> `openinference`), three parts of those
+    in OpenTelemetry's own name space, which many authors share (`opentelemetry.instrumentation.genai`).
+    """
+    parts = scope.split(".")
+    return ".".join(parts[:3] if parts[0] == "opentelemetry" else parts[:1])
+
+
+def _copy(series: Series) -> Series:
+    if isinstance(series, Single):
+        single = Single(series.spec, series.labels, series.created_ns)
+        single.value, single.last, single.origin = series.value, series.last, series.origin
+        return single
+    buckets = Buckets(series.spec, series.labels, series.created_ns)
+    buckets.total, buckets.counts, buckets.exemplars = series.total, series.counts.copy(), series.exemplars.copy()
+    return buckets
+
+
+_alive: weakref.WeakSet[Meters] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for meters in list(_alive):
+        meters.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
