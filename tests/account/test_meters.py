@@ -102,6 +102,15 @@ def test_a_usage_that_contradicts_itself_keeps_its_totals(meters):
     }
 
 
+@pytest.mark.parametrize("absurd", [-5, True, "12", 1.5])
+def test_a_count_that_is_no_count_costs_only_itself(meters, absurd):
+    meters.call(call(usage=records.Usage(input_tokens=absurd, output_tokens=5), owner=records.NOBODY, waste="retry"))
+    assert {labels[4]: value for labels, value in values(meters, names.TOKENS).items()} == {"output_visible": 5}
+    assert values(meters, names.UNATTRIBUTED_TOKENS) == {(): 5}
+    assert values(meters, names.CALL_TOKENS) == {("gpt", "output"): (1, 5)}
+    assert values(meters, names.CALLS) == {("openai", "gpt", "", "ok"): 1}
+
+
 def test_waste_is_booked_by_agent_and_reason_beside_the_totals(meters):
     meters.call(call(waste="failed_parse"))
     assert values(meters, names.WASTED_TOKENS) == {("planner", "failed_parse"): 130}

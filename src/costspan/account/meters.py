@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import weakref
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,12 +23,12 @@ from costspan.account.meter_rows import Row, RowKey
 from costspan.account.meter_specs import SPECS, Spec
 from costspan.account.series import Buckets, Caps, Family, Number, Origin, Series, Single
 from costspan.normalise.partition import partition
-from costspan.records import MISSING, MONEY, REPORTED
+from costspan.records import MISSING, MONEY, REPORTED, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from costspan.records import ActiveRun, Call, Run, Usage
+    from costspan.records import ActiveRun, Call, Run
 
 ROWS_MAX: Final = 2048
 """Rows are only a short cut to series; when there are this many, all are forgotten and found again."""
@@ -83,6 +84,7 @@ class Meters:
         self._caps = Caps()
         self._families = {name: Family(spec, self._caps, self._clock) for name, spec in SPECS.items()}
         self._rows: dict[tuple[str | None, ...], Row] = {}
+        self._known: set[tuple[str | None, ...]] = set()
         self._unattributed = self._families[names.UNATTRIBUTED_TOKENS].single(())
         self._families[names.BUILD_INFO].single((self._version,)).value = 1
 
@@ -92,8 +94,12 @@ class Meters:
         """Book one model call. Nothing for a call that another process already metered, or that a cache answered."""
         if call.metered or call.cache_hit:
             return
+        try:
+            parts = partition(call.usage)
+        except ValueError:
+            call = replace(call, usage=without_parts(call.usage))
+            parts = partition(call.usage)
         usage, owner, cost = call.usage, call.owner, call.cost
-        parts = partition_or_whole(usage)
         priced = cost.source if cost is not None else None
         key = (call.provider, call.model, owner.agent, owner.workflow, usage.source, priced, call.outcome)
         origin = (call.trace_id, call.id, call.ended_ns or self._clock()) if call.trace_id else None
@@ -207,7 +213,13 @@ class Meters:
         A counter that first appears at 5 loses 5 for `increase()`; so call this as soon as a run, an agent's model or
         a tool is known. Repeating it is cheap. Nothing is created for a name that is not given.
         """
+        given = (workflow, agent, provider, model, tool)
+        if given in self._known:
+            return
         with self._lock:
+            if len(self._known) >= ROWS_MAX:
+                self._known.clear()
+            self._known.add(given)
             family = self._families
             if workflow is not None:
                 family[names.WORKFLOW_COST_USD].get((workflow,))
@@ -328,13 +340,10 @@ _ACTIVE: Final = (
 _REFRESHED: Final = (*_ACTIVE, names.PRICE_TABLE_TIMESTAMP, names.INTERNAL_ERRORS, names.BUILD_INFO)
 
 
-def partition_or_whole(usage: Usage) -> Iterable[tuple[str, int]]:
-    """The usage by token type; where its parts contradict its totals, the totals alone, so that their sum still holds."""
-    try:
-        return partition(usage)
-    except ValueError:
-        whole = (("input_uncached", usage.input_tokens), ("output_visible", usage.output_tokens))
-        return [(part, count) for part, count in whole if count is not None and count > 0]
+def without_parts(usage: Usage) -> Usage:
+    """The totals alone of a usage that contradicts itself, so that their sum still holds; what is no count is unknown."""
+    taken, given = (count if type(count) is int and count >= 0 else None for count in (usage.input_tokens, usage.output_tokens))
+    return Usage(input_tokens=taken, output_tokens=given, source=usage.source)
 
 
 def unreported_reason(call: Call) -> str:
