@@ -1,0 +1,229 @@
+"""LangChain: messages, results and `usage_metadata`, and what its integrations lose on the way there.
+
+`usage_metadata` is inclusive. Known traps: an OpenAI service tier renames the detail keys (`priority_cache_read`);
+Anthropic and Bedrock put cache writes under `ephemeral_5m_input_tokens` and `ephemeral_1h_input_tokens` and leave
+`cache_creation` at 0; Mistral's integration drops cached tokens, which only the raw `token_usage` still has; an Anthropic
+stream from an older API has 0 input. The raw usage in `response_metadata` fills what is missing, adds paid searches and
+a stated cost. Source: langchain_core/messages/ai.py, langchain_openai, langchain_anthropic (1.7).
+
+`from_message` is on the hot path of every LangChain call: plain dict reads, no sniffing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from costspan.normalise import usage_anthropic, usage_gemini, usage_shapes
+from costspan.normalise.extracted import (
+    NO_USAGE_FOUND,
+    WEB_SEARCHES,
+    Extracted,
+    count,
+    peek,
+    plus,
+    settle,
+    text,
+)
+from costspan.normalise.model_id import canonical_provider
+from costspan.normalise.usage_openrouter import stated_cost
+from costspan.records import NO_USAGE, Usage
+
+_NOTHING: Final[Mapping[str, object]] = {}
+_OWN_IDS: Final = ("run-", "run--", "lc_", "lc_run--")
+"""Ids that LangChain made up itself."""
+
+_canonical: Final = lru_cache(maxsize=256)(canonical_provider)
+
+
+def is_usage(usage: object) -> bool:
+    """`usage_metadata` with its details; without details it is no different from anybody else's counts."""
+    return isinstance(peek(usage, "input_token_details"), Mapping) or isinstance(peek(usage, "output_token_details"), Mapping)
+
+
+def from_message(message: object) -> Extracted:
+    """What an `AIMessage` (or a merged chunk, or one dumped to a mapping) tells of the call that made it."""
+    if type(message) is dict:
+        metadata, reported = message.get("response_metadata"), message.get("usage_metadata")
+    else:
+        metadata, reported = getattr(message, "response_metadata", None), getattr(message, "usage_metadata", None)
+    told: Mapping[str, object] = metadata if isinstance(metadata, dict) else _NOTHING
+    raw = told.get("token_usage") or told.get("usage")
+    problems: list[str] = []
+    tier = text(told.get("service_tier"))
+    cost, fees, hit = None, None, False
+    if isinstance(reported, dict) and reported:
+        usage, renamed = read_usage(reported, problems)
+        tier = tier or renamed
+        hit = reported.get("total_cost") == 0 and "total_cost" in reported
+    else:
+        usage = NO_USAGE
+        problems.append(NO_USAGE_FOUND)
+    if raw:
+        usage = _with_raw(usage, raw, problems)
+        tier = tier or text(peek(raw, "service_tier"))
+        cost, fees = stated_cost(raw, problems), usage_anthropic.fees(raw, problems)
+    return Extracted(
+        settle(usage, problems) if usage is not NO_USAGE else usage,
+        _canonical(text(told.get("model_provider"))),
+        text(told.get("model_name") or told.get("model")),
+        _response_id(message, told),
+        text(told.get("finish_reason") or told.get("stop_reason") or told.get("stopReason") or told.get("done_reason")),
+        tier,
+        cost,
+        fees or _searches(message, told),
+        tuple(problems) if not problems else tuple(dict.fromkeys(problems)),
+        (),
+        hit,
+    )
+
+
+def from_usage(reported: object, *, provider: str | None = None) -> Extracted:
+    """A bare `usage_metadata`."""
+    problems: list[str] = []
+    if not isinstance(reported, Mapping):
+        return usage_shapes.NOTHING
+    usage, tier = read_usage(reported, problems)
+    return Extracted(settle(usage, problems), provider, service_tier=tier, problems=tuple(dict.fromkeys(problems)))
+
+
+def from_result(result: object) -> Extracted:
+    """An `LLMResult` or `ChatResult`: its messages, else the legacy `llm_output` with its `token_usage`.
+
+    Several candidates for one prompt repeat the usage of their call, so the first one counts; several prompts add up.
+    """
+    output = peek(result, "llm_output")
+    found = [got for got in map(_from_prompt, _prompts(result)) if got is not None]
+    reporting = [got for got in found if got.usage.total_tokens is not None]
+    if len(reporting) > 1:
+        return _sum(reporting)
+    best = reporting[0] if reporting else found[0] if found else None
+    if best is None or best.usage is NO_USAGE:
+        legacy = from_llm_output(output)
+        if best is None or legacy.usage is not NO_USAGE:
+            return legacy
+    return best
+
+
+def from_llm_output(output: object) -> Extracted:
+    """The legacy `llm_output`: `token_usage` (or Anthropic's `usage`), `model_name`, sometimes the service tier."""
+    raw = peek(output, "token_usage") or peek(output, "usage")
+    got = usage_shapes.from_usage(raw) if raw else usage_shapes.NOTHING
+    return Extracted(
+        got.usage,
+        got.provider,
+        text(peek(output, "model_name")) or text(peek(output, "model")),
+        text(peek(output, "id")),
+        service_tier=text(peek(output, "service_tier")) or got.service_tier,
+        stated_cost_usd=got.stated_cost_usd,
+        fees=got.fees,
+        problems=got.problems,
+    )
+
+
+def read_usage(reported: Mapping[str, object], problems: list[str]) -> tuple[Usage, str | None]:
+    """Counts of a `usage_metadata`, not yet settled, and the service tier that its keys give away."""
+    into = reported.get("input_token_details")
+    out = reported.get("output_token_details")
+    given: Mapping[str, object] = into if isinstance(into, dict) else _NOTHING
+    made: Mapping[str, object] = out if isinstance(out, dict) else _NOTHING
+    tier: str | None = None
+    if given and "cache_read" not in given and "cache_creation" not in given:
+        given, tier = _untiered(given, ("cache_read", "cache_creation"))
+    if made and "reasoning" not in made:
+        made, other = _untiered(made, ("reasoning",))
+        tier = tier or other
+    write = given.get("cache_creation")
+    hour = None
+    if "ephemeral_1h_input_tokens" in given or "ephemeral_5m_input_tokens" in given:
+        hour = count(given.get("ephemeral_1h_input_tokens"), "cache_write_1h_tokens", problems)
+        minutes = count(given.get("ephemeral_5m_input_tokens"), "cache_write_tokens", problems)
+        # Some versions keep the whole beside its two parts.
+        write = max(plus(hour, minutes) or 0, count(write, "cache_write_tokens", problems) or 0)
+    return Usage(
+        count(reported.get("input_tokens"), "input_tokens", problems),
+        count(reported.get("output_tokens"), "output_tokens", problems),
+        count(given.get("cache_read"), "cache_read_tokens", problems),
+        count(write, "cache_write_tokens", problems),
+        hour,
+        count(made.get("reasoning"), "reasoning_tokens", problems),
+        count(given.get("audio"), "input_audio_tokens", problems),
+        count(made.get("audio"), "output_audio_tokens", problems),
+    ), tier
+
+
+def _untiered(details: Mapping[str, object], names: tuple[str, ...]) -> tuple[Mapping[str, object], str | None]:
+    """`{"priority_cache_read": 8, "priority": 2}` as `{"cache_read": 8}` and `"priority"`."""
+    plain = dict(details)
+    tier = None
+    for key, value in details.items():
+        for name in names:
+            if key.endswith("_" + name):
+                plain[name] = value
+                tier = key[: -len(name) - 1]
+    return plain, tier
+
+
+def _with_raw(usage: Usage, raw: object, problems: list[str]) -> Usage:
+    """The counts, or the provider's own where LangChain's are absent or know nothing of the cache."""
+    if usage.cache_read_tokens is not None and usage.input_tokens:
+        return usage
+    own = usage_shapes.from_usage(raw).usage
+    if own.input_tokens is None or own.output_tokens is None:
+        return usage
+    if usage is NO_USAGE or not usage.input_tokens:
+        problems[:] = [word for word in problems if word != NO_USAGE_FOUND]
+        return own
+    # Only a raw usage of the same size can be the same call's: merged chunks keep the raw usage of one of them.
+    return own if (own.input_tokens, own.output_tokens) == (usage.input_tokens, usage.output_tokens) else usage
+
+
+def _response_id(message: object, told: Mapping[str, object]) -> str | None:
+    given = told.get("id")
+    if given is None:
+        given = peek(message, "id")
+        if not isinstance(given, str) or given.startswith(_OWN_IDS):
+            return None
+    return text(given)
+
+
+def _searches(message: object, told: Mapping[str, object]) -> dict[str, int] | None:
+    """Searches that only the answer's shape tells: OpenAI's call blocks, Gemini's grounding."""
+    grounding = told.get("grounding_metadata")
+    if grounding:
+        return usage_gemini.searches(grounding)
+    content = message.get("content") if type(message) is dict else getattr(message, "content", None)
+    if type(content) is not list:
+        return None
+    searches = sum(1 for block in content if isinstance(block, dict) and block.get("type") == "web_search_call")
+    return {WEB_SEARCHES: searches} if searches else None
+
+
+def _prompts(result: object) -> list[object]:
+    generations = peek(result, "generations")
+    return list(generations) if isinstance(generations, list | tuple) else []
+
+
+def _from_prompt(candidates: object) -> Extracted | None:
+    candidate = candidates[0] if isinstance(candidates, list | tuple) and candidates else candidates
+    message = peek(candidate, "message")
+    return from_message(message) if message is not None else None
+
+
+def _sum(parts: list[Extracted]) -> Extracted:
+    """Several prompts of one batch as one: counts add up, names are the first one's."""
+    usages = [part.usage for part in parts]
+    problems = tuple(dict.fromkeys(word for part in parts for word in part.problems))
+    usage = Usage(
+        plus(*(one.input_tokens for one in usages)),
+        plus(*(one.output_tokens for one in usages)),
+        plus(*(one.cache_read_tokens for one in usages)),
+        plus(*(one.cache_write_tokens for one in usages)),
+        plus(*(one.cache_write_1h_tokens for one in usages)),
+        plus(*(one.reasoning_tokens for one in usages)),
+        plus(*(one.input_audio_tokens for one in usages)),
+        plus(*(one.output_audio_tokens for one in usages)),
+    )
+    head = parts[0]
+    return Extracted(usage, head.provider, head.model, service_tier=head.service_tier, problems=problems)

@@ -1,0 +1,83 @@
+"""Streams, side passes and searches of Anthropic."""
+
+from __future__ import annotations
+
+from anthropic.types import Message, RawMessageDeltaEvent, RawMessageStartEvent
+from anthropic.types import Usage as SdkUsage
+
+from costspan.normalise.usage import extract
+from costspan.normalise.usage_anthropic import from_stream, merge
+from costspan.records import MISSING, Usage
+
+START = {
+    "type": "message_start",
+    "message": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+        "model": "claude-sonnet-4-5-20250929",
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 504,
+            "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 23},
+            "cache_creation_input_tokens": 123,
+            "cache_read_input_tokens": 2000,
+            "output_tokens": 1,
+            "service_tier": "standard",
+        },
+    },
+}
+
+
+def delta(**usage: object) -> dict[str, object]:
+    return {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage}
+
+
+def test_the_last_delta_replaces_the_placeholder_and_nothing_is_added_twice():
+    repeated = delta(input_tokens=504, cache_read_input_tokens=2000, cache_creation_input_tokens=123, output_tokens=97)
+    got = from_stream([START, delta(output_tokens=40), repeated])
+    assert got.usage == Usage(2627, 97, 2000, 123, 23)
+    assert (got.model, got.response_id, got.finish_reason) == ("claude-sonnet-4-5-20250929", "msg_1", "end_turn")
+    assert got.service_tier == "standard"
+
+
+def test_a_stream_that_was_aborted_has_an_input_and_no_output():
+    for got in (from_stream([START]), extract([START]), extract(START)):
+        assert got.usage == Usage(2627, None, 2000, 123, 23, source=MISSING)
+
+
+def test_the_sdks_events_merge_like_their_json():
+    start = RawMessageStartEvent.model_validate(START)
+    end = RawMessageDeltaEvent.model_validate(delta(output_tokens=97, input_tokens=None))
+    assert extract([start, end]) == extract([START, delta(output_tokens=97)])
+    assert merge(start.message.usage, end.usage)["input_tokens"] == 504
+
+
+def test_the_sdks_message_is_read_without_dumping_it():
+    message = Message.model_validate(
+        {**START["message"], "usage": SdkUsage(input_tokens=7, output_tokens=3, cache_read_input_tokens=5)}
+    )
+    got = extract(message)
+    assert got.usage == Usage(12, 3, 5)
+    assert (got.provider, got.model, got.response_id) == ("anthropic", "claude-sonnet-4-5-20250929", "msg_1")
+
+
+def test_passes_billed_beside_the_answer_are_returned_and_named():
+    usage = {
+        "input_tokens": 180,
+        "output_tokens": 8,
+        "iterations": [
+            {"type": "compaction", "input_tokens": 100, "cache_creation_input_tokens": 55096, "output_tokens": 82},
+            {"type": "advisor_message", "model": "claude-opus-4-8", "input_tokens": 25, "output_tokens": 2},
+            {"type": "message", "input_tokens": 180, "output_tokens": 8},
+        ],
+    }
+    got = extract({"type": "message", "usage": usage})
+    assert got.usage == Usage(180, 8)
+    assert got.side_usages == (
+        ("compaction", None, Usage(55196, 82, None, 55096)),
+        ("advisor_message", "claude-opus-4-8", Usage(25, 2)),
+    )
+    assert "other_iterations_billed" in got.problems

@@ -1,0 +1,190 @@
+"""Spellings of single providers that the recorded cases do not hold."""
+
+from __future__ import annotations
+
+from openai.types import CompletionUsage, CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response
+
+from costspan.normalise.usage import extract
+from costspan.normalise.usage_openai import from_stream
+from costspan.records import MISSING, Usage
+
+
+def completion(kind: type = ChatCompletion, **more: object):
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}
+    return kind.model_validate(
+        {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-5-mini", "choices": [choice], **more}
+    )
+
+
+def test_openais_chat_object():
+    got = extract(completion(usage=CompletionUsage(prompt_tokens=9, completion_tokens=2, total_tokens=11), service_tier="flex"))
+    assert got.usage == Usage(9, 2)
+    assert (got.model, got.response_id, got.finish_reason, got.service_tier) == ("gpt-5-mini", "chatcmpl-1", "stop", "flex")
+
+
+def test_openais_responses_object_with_a_search():
+    payload = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": "gpt-5",
+        "status": "completed",
+        "parallel_tool_calls": False,
+        "tool_choice": "auto",
+        "tools": [],
+        "output": [
+            {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}},
+            {"type": "web_search_call", "id": "ws_2", "status": "completed", "action": {"type": "open_page", "url": "x"}},
+        ],
+        "usage": {
+            "input_tokens": 20,
+            "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+            "output_tokens": 6,
+            "output_tokens_details": {"reasoning_tokens": 3},
+            "total_tokens": 26,
+        },
+    }
+    for form in (payload, Response.model_validate(payload), {"type": "response.completed", "response": payload}):
+        got = extract(form)
+        assert got.usage == Usage(20, 6, 4, 2, reasoning_tokens=3)
+        assert (got.response_id, got.model, got.fees) == ("resp_1", "gpt-5", {"web_searches": 1})
+
+
+def test_openais_embeddings_have_no_output():
+    payload = {"object": "list", "data": [], "model": "e", "usage": {"prompt_tokens": 4, "total_tokens": 4}}
+    assert extract(CreateEmbeddingResponse.model_validate(payload)).usage == Usage(4, 0)
+
+
+def test_a_chat_that_lost_its_output_count_is_not_an_embedding():
+    got = extract({"usage": {"prompt_tokens": 4, "completion_tokens": None, "total_tokens": 9}})
+    assert got.usage == Usage(4, None, source=MISSING)
+
+
+def test_the_chunks_of_a_chat_stream_with_and_without_usage():
+    def chunk(**more: object):
+        body = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-5-mini", "choices": []}
+        return ChatCompletionChunk.model_validate({**body, **more})
+
+    last = chunk(usage={"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11})
+    got = from_stream([chunk(), chunk(), last])
+    assert (got.usage, got.response_id) == (Usage(9, 2), "chatcmpl-1")
+    assert extract([chunk(), last]).usage == Usage(9, 2)
+    assert from_stream([chunk(), chunk()]).usage.source == MISSING
+    groq = {"id": "1", "choices": [], "x_groq": {"id": "r", "usage": {"prompt_tokens": 3, "completion_tokens": 1}}}
+    assert extract(groq).usage == Usage(3, 1)
+
+
+def test_xai_counts_reasoning_beside_the_completion():
+    usage = {
+        "prompt_tokens": 32,
+        "completion_tokens": 9,
+        "total_tokens": 135,
+        "completion_tokens_details": {"reasoning_tokens": 94},
+    }
+    assert extract({"usage": usage}).usage == Usage(32, 103, reasoning_tokens=94)
+
+
+def test_gateways_put_anthropics_cache_counts_beside_an_inclusive_prompt():
+    usage = {
+        "prompt_tokens": 2627,
+        "completion_tokens": 97,
+        "total_tokens": 2724,
+        "cache_read_input_tokens": 2000,
+        "cache_creation_input_tokens": 123,
+    }
+    assert extract({"usage": usage}).usage == Usage(2627, 97, 2000, 123)
+
+
+def test_realtime_counts_audio_on_both_sides():
+    usage = {
+        "total_tokens": 253,
+        "input_tokens": 132,
+        "output_tokens": 121,
+        "input_token_details": {"text_tokens": 119, "audio_tokens": 13, "cached_tokens": 64},
+        "output_token_details": {"text_tokens": 30, "audio_tokens": 91},
+    }
+    payload = {"type": "response.done", "response": {"id": "r", "object": "realtime.response", "usage": usage}}
+    assert extract(payload).usage == Usage(132, 121, 64, input_audio_tokens=13, output_audio_tokens=91)
+
+
+def test_ollama_leaves_the_count_of_a_cached_prompt_out():
+    done = {"model": "llama3.1", "done": True, "done_reason": "stop", "total_duration": 5, "eval_count": 113}
+    got = extract(done)
+    assert got.usage == Usage(None, 113, source=MISSING)
+    assert (got.provider, got.model, got.finish_reason) == ("ollama", "llama3.1", "stop")
+    assert extract({**done, "prompt_eval_count": 44}).usage == Usage(44, 113)
+    embedded = {"model": "all-minilm", "embeddings": [[0.1]], "total_duration": 5, "prompt_eval_count": 8}
+    assert extract(embedded).usage == Usage(8, 0)
+
+
+def test_bedrock_invoke_model_in_the_shapes_of_its_makers():
+    titan = {"inputTextTokenCount": 7, "results": [{"tokenCount": 31, "completionReason": "FINISH"}]}
+    assert (extract(titan).usage, extract(titan).finish_reason) == (Usage(7, 31), "FINISH")
+    assert extract({"embedding": [0.1], "inputTextTokenCount": 7}).usage == Usage(7, 0)
+    llama = {"generation": "…", "prompt_token_count": 25, "generation_token_count": 9, "stop_reason": "stop"}
+    assert (extract(llama).usage, extract(llama).provider) == (Usage(25, 9), "aws.bedrock")
+    metrics = {"inputTokenCount": 3, "outputTokenCount": 44, "cacheReadInputTokenCount": 9511, "cacheWriteInputTokenCount": 1956}
+    stopped = {"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}
+    assert extract(stopped).usage == Usage(11470, 44, 9511, 1956)
+    headers = {"x-amzn-bedrock-input-token-count": "12", "x-amzn-bedrock-output-token-count": "4"}
+    unread = {"body": object(), "ResponseMetadata": {"RequestId": "r-1", "HTTPHeaders": headers}}
+    assert (extract(unread).usage, extract(unread).response_id) == (Usage(12, 4), "r-1")
+
+
+def test_bedrock_converse_tells_lifetimes_tier_and_reason():
+    usage = {
+        "inputTokens": 20,
+        "outputTokens": 72,
+        "totalTokens": 3092,
+        "cacheReadInputTokens": 2000,
+        "cacheWriteInputTokens": 1000,
+        "cacheDetails": [{"inputTokens": 400, "ttl": "5m"}, {"inputTokens": 600, "ttl": "1h"}],
+    }
+    got = extract({"usage": usage, "stopReason": "end_turn", "serviceTier": {"type": "flex"}})
+    assert got.usage == Usage(3020, 72, 2000, 1000, 600)
+    assert (got.finish_reason, got.service_tier) == ("end_turn", "flex")
+    assert extract({"metadata": {"usage": usage, "metrics": {}}}).usage == got.usage
+
+
+def test_cohere_of_both_versions_and_its_floats():
+    assert extract(
+        {"usage": {"billed_units": {"input_tokens": 12.0}, "tokens": {"input_tokens": 212.0, "output_tokens": 5.0}}}
+    ).usage == Usage(212, 5)
+    assert extract({"generation_id": "g", "meta": {"tokens": {"input_tokens": 9, "output_tokens": 1}}}).response_id == "g"
+    assert extract({"meta": {"billed_units": {"input_tokens": 9}}}).usage == Usage(9, 0)
+    end = {
+        "type": "message-end",
+        "delta": {"finish_reason": "COMPLETE", "usage": {"tokens": {"input_tokens": 3, "output_tokens": 4}}},
+    }
+    assert (extract(end).usage, extract(end).finish_reason) == (Usage(3, 4), "COMPLETE")
+
+
+def test_geminis_grounding_is_a_fee_and_its_traffic_a_tier():
+    payload = {
+        "candidates": [{"finishReason": "STOP", "groundingMetadata": {"webSearchQueries": ["a", "b"]}}],
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 2, "trafficType": "ON_DEMAND_FLEX"},
+        "responseId": "abc",
+        "modelVersion": "gemini-2.5-flash",
+    }
+    got = extract(payload)
+    assert (got.fees, got.service_tier, got.finish_reason, got.response_id) == ({"web_searches": 2}, "flex", "STOP", "abc")
+
+
+def test_our_own_usage_and_a_usage_written_by_hand():
+    assert extract(Usage(5, 6)).usage == Usage(5, 6)
+    by_hand = {"input_tokens": 10, "output_tokens": 5, "cache_read": 2, "reasoning": 1}
+    assert extract(by_hand).usage == Usage(10, 5, 2, reasoning_tokens=1)
+    around = extract({"provider": "openai", "model": "gpt-5", "usage": by_hand, "service_tier": "flex"})
+    assert (around.usage, around.model, around.service_tier) == (Usage(10, 5, 2, reasoning_tokens=1), "gpt-5", "flex")
+
+
+def test_the_callers_provider_wins_over_the_shape():
+    assert extract({"usage": {"prompt_tokens": 1, "completion_tokens": 1}}, provider="groq").provider == "groq"
+
+
+def test_openrouter_with_the_users_own_key_states_no_cost():
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0, "is_byok": True}
+    assert extract({"usage": usage}).stated_cost_usd is None
+    assert str(extract({"usage": {**usage, "is_byok": False, "cost": 4e-05}}).stated_cost_usd) == "0.00004"
