@@ -22,7 +22,7 @@ tool calls, status, cuts, delays, odd bodies.
 
 What happened: `provider.log`, one `Entry` per request: who, which model, `usage` that was billed (None when nothing),
 `told` (all of it reached the client), `told_usage` (the part that did), `response_id`, `status`, `retry_count`,
-`tools_asked`, `tools_answered`, `cut`, `client_left`, times. Reading it waits for requests in flight. For a client that
+`tools_asked`, `results` of tools, `cut`, `client_left`, times. Reading it waits for requests in flight. For a client that
 leaves a stream early, give the reply a `chunk_delay`, so that the provider still has something to say when it leaves.
 `billed(provider.log)` adds up usage per agent.
 """

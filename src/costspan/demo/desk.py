@@ -98,7 +98,9 @@ class Desk:
         if wire.free:
             ask = Ask(api="anthropic.count_tokens", model=ask.model, messages=ask.messages, tools=ask.tools, body=body)
         if path.startswith("/gateway/"):
-            ask = _deaf(ask)
+            ask = dataclasses.replace(ask, include_usage=False)
+        if "/openai/deployments/" in path:
+            ask = dataclasses.replace(ask, azure=True)
         entry = self.book.start(ask.api, path)
         reply = self.scripts.next(ask.agent)
         answer = self._answer(ask, reply, wire, entry.number)
@@ -107,7 +109,7 @@ class Desk:
         entry.status, entry.billed = reply.status, billed
         entry.usage = answer.usage if billed else None
         entry.tools_offered = tuple(name for name, _ in ask.tools)
-        entry.tools_answered = ask.tools_answered
+        entry.results = ask.results
         entry.include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         if reply.status < 400 and reply.raw_body is None:
             entry.model_returned, entry.response_id = answer.model, answer.response_id or None
@@ -153,8 +155,3 @@ class Desk:
         name = ask.forced_tool or ask.tools[-1][0]
         schema = dict(ask.tools).get(name, {})
         return (ToolCall(name, sample(schema) if schema else {}),)
-
-
-def _deaf(ask: Ask) -> Ask:
-    """The request as a gateway without `stream_options` sees it."""
-    return dataclasses.replace(ask, include_usage=False)

@@ -37,10 +37,11 @@ CACHE_MINIMUM = 1024
 
 
 class Message(NamedTuple):
-    """One message of a request: its role and all its text (tool calls and results included)."""
+    """One thing said in a request: a text, a tool call or, with the tool's name, a tool's result."""
 
     role: str
     text: str
+    tool: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,18 @@ class Ask:
     include_usage: bool = False
     thinking: bool = False
     cache_ttl: str | None = None
-    tools_answered: tuple[str, ...] = ()
+    azure: bool = False
     body: dict[str, Any]
+
+    @property
+    def results(self) -> tuple[tuple[str, int], ...]:
+        """Results of tools that are new in this request: (tool, tokens)."""
+        new: list[tuple[str, int]] = []
+        for message in reversed(self.messages):
+            if message.tool is None:
+                break
+            new.append((message.tool, size(message.text)))
+        return tuple(reversed(new))
 
     @property
     def agent(self) -> str:
@@ -104,9 +115,9 @@ class Event(NamedTuple):
     told: Usage | None = None
 
 
-def count(text: str) -> int:
-    """Tokens of a text: one per four characters, at least one unless it is empty."""
-    return -(-len(text) // 4)
+def size(text: str) -> int:
+    """Tokens of one thing said: one per four characters and four for its wrapping; nothing for nothing."""
+    return -(-len(text) // 4) + 4 if text else 0
 
 
 def say_call(name: str, arguments: dict[str, Any] | str) -> str:
@@ -139,14 +150,14 @@ class Meter:
     def usage(self, ask: Ask, text: str, calls: tuple[ToolCall, ...], number: int) -> Usage:
         """Usage of the request numbered `number` of its agent."""
         preamble = self.draw(ask.agent, "preamble").randint(900, 3000)
-        schemas = sum(count(json.dumps(tool)) for tool in ask.tools)
-        tokens = preamble + schemas + sum(count(message.text) + 4 for message in ask.messages)
+        schemas = sum(size(json.dumps(tool)) for tool in ask.tools)
+        tokens = preamble + schemas + sum(size(message.text) for message in ask.messages)
         read = self._cached(ask, tokens)
         write = 0
         if ask.api.startswith("anthropic"):
             read = read if ask.cache_ttl else 0
-            write = tokens - read - count(ask.messages[-1].text) if ask.cache_ttl and ask.messages else 0
-        visible = count(text) + sum(count(say_call(call.name, call.arguments)) + 4 for call in calls)
+            write = tokens - read - size(ask.messages[-1].text) if ask.cache_ttl and ask.messages else 0
+        visible = size(text) + sum(size(say_call(call.name, call.arguments)) for call in calls)
         reasoning = self.draw(ask.agent, number, "reasoning").randrange(64, 1024, 64) if _reasons(ask) else 0
         return Usage(
             input_tokens=tokens,
@@ -163,11 +174,11 @@ class Meter:
         """Tokens of the longest prompt of this agent and model that this one continues, in whole blocks."""
         with self._lock:
             seen = self._seen.setdefault(f"{ask.agent}/{ask.model}", [])
-            prefixes = [size for messages, size in seen if ask.messages[: len(messages)] == messages]
+            prefixes = [length for messages, length in seen if ask.messages[: len(messages)] == messages]
             seen.append((ask.messages, tokens))
             del seen[:-32]
-        size = min(max(prefixes, default=0), tokens - 1)
-        return size - size % CACHE_BLOCK if size >= CACHE_MINIMUM else 0
+        known = min(max(prefixes, default=0), tokens - 1)
+        return known - known % CACHE_BLOCK if known >= CACHE_MINIMUM else 0
 
 
 def _reasons(ask: Ask) -> bool:

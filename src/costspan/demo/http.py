@@ -148,9 +148,18 @@ class Handler(BaseHTTPRequestHandler):
         elif job.answer.ask.stream and job.wire.stream is not None:
             self._stream(job)
         else:
-            self._gone()
-            job.told(job.tells_whole)
-            self._json(200, job.body(), {**self._request_id(job), **reply.headers})
+            self._whole(job)
+
+    def _whole(self, job: Job) -> None:
+        headers = {"content-type": "application/json", **self._request_id(job), **job.reply.headers}
+        body = json.dumps(job.body()).encode()
+        self._gone()
+        if job.reply.cut_after:
+            self._send(200, body[: len(body) // 2], {**headers, "content-length": str(len(body))})
+            self._cut(job)
+            return
+        job.told(job.tells_whole)
+        self._send(200, body, headers)
 
     def _fail(self, job: Job) -> None:
         headers = dict(job.reply.headers)
@@ -233,7 +242,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        for name, value in {**headers, "content-length": str(len(body))}.items():
+        for name, value in {"content-length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

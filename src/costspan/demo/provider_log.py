@@ -22,6 +22,7 @@ class Entry:
 
     `usage` is what was billed: None when the attempt cost nothing. `told_usage` is what reached the client's socket, which
     may be a part (the start of an Anthropic stream) or nothing; `told` says that all of `usage` was delivered.
+    `results` are the tool results that are new in this request, as (tool, tokens).
     `api` is openai.chat, openai.responses, openai.completions, openai.embeddings, anthropic.messages or
     anthropic.count_tokens. `agent` is the name in the request's `[[agent:NAME]]`, else "unknown".
     """
@@ -43,7 +44,7 @@ class Entry:
     stated_cost_usd: float | None = None
     tools_offered: tuple[str, ...] = ()
     tools_asked: tuple[str, ...] = ()
-    tools_answered: tuple[str, ...] = ()
+    results: tuple[tuple[str, int], ...] = ()
     include_usage: bool = False
     retry_count: int = 0
     traceparent: str | None = None
@@ -61,8 +62,9 @@ def from_json(data: Mapping[str, Any]) -> Entry:
     fields = dict(data)
     for name in ("usage", "told_usage"):
         fields[name] = None if fields.get(name) is None else Usage(**fields[name])
-    for name in ("tools_offered", "tools_asked", "tools_answered"):
-        fields[name] = tuple(fields.get(name, ()))
+    for name in ("tools_offered", "tools_asked"):
+        fields[name] = tuple(fields[name])
+    fields["results"] = tuple((tool, tokens) for tool, tokens in fields["results"])
     return Entry(**fields)
 
 

@@ -41,7 +41,8 @@ class Reply:
     delay              seconds before the first byte
     chunk_delay        seconds between events of a stream
     chunks             pieces into which a streamed text is cut
-    cut_after          the connection is cut after this many stream events; 0 cuts before any byte, streaming or not
+    cut_after          the connection is cut after this many stream events, or in the midst of a whole body;
+                       0 cuts before any byte
     error_after        a stream reports an error of the provider after this many events, and ends
     finish             stop, length, content_filter, refusal; None: what follows from the answer
     model              returned model; None: the dated name of the model asked for

@@ -21,11 +21,11 @@ def read(body: dict[str, Any]) -> Ask:
     """`POST /v1/messages`."""
     messages = [Message("system", text_of(body["system"]))] if body.get("system") else []
     names: dict[str, str] = {}
-    answered: list[str] = []
     for message in body.get("messages", ()):
         content = message.get("content")
         blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
-        messages.extend(_message(message.get("role", "user"), block, names, answered) for block in blocks)
+        said = [_message(message.get("role", "user"), block, names) for block in blocks]
+        messages.extend(one for one in said if one.text)
     tools = [tool for tool in body.get("tools") or () if "input_schema" in tool]
     schema = ((body.get("output_config") or {}).get("format") or body.get("output_format") or {}).get("schema")
     return Ask(
@@ -39,18 +39,16 @@ def read(body: dict[str, Any]) -> Ask:
         include_usage=True,
         thinking=(body.get("thinking") or {}).get("type") in ("enabled", "adaptive"),
         cache_ttl=_cache_ttl(body),
-        tools_answered=tuple(answered),
         body=body,
     )
 
 
-def _message(role: str, block: dict[str, Any], names: dict[str, str], answered: list[str]) -> Message:
+def _message(role: str, block: dict[str, Any], names: dict[str, str]) -> Message:
     if block.get("type") == "tool_use":
         names[block["id"]] = block["name"]
         return Message("assistant", say_call(block["name"], block["input"]))
     if block.get("type") == "tool_result":
-        answered.append(names.get(block["tool_use_id"], "unknown"))
-        return Message("tool", text_of(block.get("content")))
+        return Message("tool", text_of(block.get("content")), names.get(block["tool_use_id"], "unknown"))
     return Message(role, text_of(block.get("text") or ""))
 
 
@@ -94,7 +92,7 @@ def _content(answer: Answer) -> list[dict[str, Any]]:
     if answer.text:
         blocks.append({"type": "text", "text": answer.text, "citations": None})
     for index, call in enumerate(answer.tool_calls):
-        given = call.arguments if isinstance(call.arguments, dict) else {}
+        given = _parsed(call.arguments)
         identity = call.id or f"toolu_{answer.number:06d}_{index}"
         blocks.append({"type": "tool_use", "id": identity, "name": call.name, "input": given})
     return blocks
@@ -125,8 +123,10 @@ def stream(answer: Answer) -> Iterator[Event]:
     begun = dataclasses.replace(answer.usage, output_tokens=1, reasoning_tokens=0)
     yield Event({"type": "message_start", "message": start}, "message_start", None if answer.reply.omit_usage else begun)
     yield Event({"type": "ping"}, "ping")
+    texts = iter([arguments_text(call.arguments) for call in answer.tool_calls])
     for index, block in enumerate(whole["content"]):
-        for name, fields in _block_events(answer, block):
+        arguments = next(texts) if block["type"] == "tool_use" else ""
+        for name, fields in _block_events(answer, block, arguments):
             yield Event({"type": name, "index": index, **fields}, name)
     usage = {name: value for name, value in usual.items() if name not in ("cache_creation", "service_tier")}
     if answer.reply.stated_cost_usd is not None:
@@ -137,12 +137,12 @@ def stream(answer: Answer) -> Iterator[Event]:
     yield Event({"type": "message_stop"}, "message_stop")
 
 
-def _block_events(answer: Answer, block: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _block_events(answer: Answer, block: dict[str, Any], arguments: str) -> list[tuple[str, dict[str, Any]]]:
     empty: dict[str, Any] = {"text": "", "thinking": "", "tool_use": {}}
     field = "input" if block["type"] == "tool_use" else block["type"]
     deltas: list[dict[str, Any]]
     if block["type"] == "tool_use":
-        deltas = [{"type": "input_json_delta", "partial_json": part} for part in ("", _arguments(answer, block))]
+        deltas = [{"type": "input_json_delta", "partial_json": part} for part in ("", arguments)]
     elif block["type"] == "thinking":
         deltas = [{"type": f"{name}_delta", name: block[name]} for name in ("thinking", "signature")]
     else:
@@ -155,10 +155,14 @@ def _block_events(answer: Answer, block: dict[str, Any]) -> list[tuple[str, dict
     ]
 
 
-def _arguments(answer: Answer, block: dict[str, Any]) -> str:
-    """The arguments as text: what a script wrote, broken JSON included."""
-    given = [arguments_text(call.arguments) for call in answer.tool_calls if call.name == block["name"]]
-    return given[0] if given else json.dumps(block["input"])
+def _parsed(arguments: dict[str, Any] | str) -> dict[str, Any]:
+    """Arguments as this wire has them in a whole message: an object, even where a script wrote broken JSON."""
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError:
+            return {}
+    return arguments if isinstance(arguments, dict) else {}
 
 
 def write_count(answer: Answer) -> dict[str, Any]:

@@ -28,15 +28,15 @@ def text_of(content: Any) -> str:
 
 def read_chat(body: dict[str, Any]) -> Ask:
     """`POST /v1/chat/completions`."""
-    messages, names, answered = [], {}, []
+    messages: list[Message] = []
+    names: dict[str | None, str] = {}
     for message in body.get("messages", ()):
         calls = message.get("tool_calls") or ()
         said = [say_call(call["function"]["name"], call["function"]["arguments"]) for call in calls if "function" in call]
         names.update({call["id"]: call["function"]["name"] for call in calls if "function" in call})
         role = "system" if message.get("role") == "developer" else str(message.get("role"))
-        messages.append(Message(role, "\n".join(filter(None, [text_of(message.get("content")), *said]))))
-        if role == "tool":
-            answered.append(names.get(message.get("tool_call_id"), "unknown"))
+        tool = names.get(message.get("tool_call_id"), "unknown") if role == "tool" else None
+        messages.extend(Message(role, text, tool) for text in (text_of(message.get("content")), *said) if text)
     tools = [tool["function"] for tool in body.get("tools") or () if "function" in tool]
     return Ask(
         api="openai.chat",
@@ -47,7 +47,6 @@ def read_chat(body: dict[str, Any]) -> Ask:
         schema=_schema(body.get("response_format")),
         stream=bool(body.get("stream")),
         include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
-        tools_answered=tuple(answered),
         body=body,
     )
 
@@ -142,6 +141,8 @@ def write_chat(answer: Answer) -> dict[str, Any]:
 def stream_chat(answer: Answer) -> Iterator[Event]:
     """`ChatCompletionChunk`s; the usage comes in one of its own before the end, and only where it was asked for."""
     head = _head(answer, "chat.completion.chunk")
+    if answer.ask.azure:
+        yield Event({"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []})
     tell = answer.ask.include_usage and not answer.reply.omit_usage
     usage = odd_usage(answer, chat_usage(answer.usage))
     running = {"usage": usage} if answer.reply.usage_every_chunk else {"usage": None} if tell else {}

@@ -19,15 +19,13 @@ def read(body: dict[str, Any]) -> Ask:
     items = given if isinstance(given, list) else [{"role": "user", "content": given}]
     messages = [Message("system", body["instructions"])] if body.get("instructions") else []
     names: dict[str, str] = {}
-    answered = []
     for item in items:
         if item.get("type") == "function_call":
             names[item["call_id"]] = item["name"]
             messages.append(Message("assistant", say_call(item["name"], item["arguments"])))
         elif item.get("type") == "function_call_output":
-            answered.append(names.get(item["call_id"], "unknown"))
-            messages.append(Message("tool", text_of(item.get("output"))))
-        elif item.get("role"):
+            messages.append(Message("tool", text_of(item.get("output")), names.get(item["call_id"], "unknown")))
+        elif item.get("role") and text_of(item.get("content")):
             role = "system" if item["role"] == "developer" else item["role"]
             messages.append(Message(role, text_of(item.get("content"))))
     tools = [tool for tool in body.get("tools") or () if tool.get("name")]
@@ -40,7 +38,6 @@ def read(body: dict[str, Any]) -> Ask:
         schema=_schema((body.get("text") or {}).get("format")),
         stream=bool(body.get("stream")),
         include_usage=True,
-        tools_answered=tuple(answered),
         body=body,
     )
 
@@ -121,7 +118,10 @@ def stream(answer: Answer) -> Iterator[Event]:
     """The events of a streamed response, numbered; the last one carries the whole with its usage."""
     whole = write(answer)
     pending = {**whole, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
-    events: list[tuple[str, dict[str, Any]]] = [("response.created", {"response": pending}), ("response.in_progress", {"response": pending})]
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("response.created", {"response": pending}),
+        ("response.in_progress", {"response": pending}),
+    ]
     for index, item in enumerate(whole["output"]):
         empty = EMPTY.get(item["type"], {})
         opened = {**item, "status": "in_progress", **empty} if empty else item
