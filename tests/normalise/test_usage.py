@@ -55,7 +55,7 @@ def counts(got) -> dict[str, object]:
         "input_audio": usage.input_audio_tokens,
         "output_audio": usage.output_audio_tokens,
         "provider_cost": float(got.stated_cost_usd) if got.stated_cost_usd is not None else None,
-        "web_searches": (got.fees or {}).get("web_searches"),
+        "web_searches": (got.fees or {}).get("web_search"),
     }
     return {key: value for key, value in found.items() if value}
 

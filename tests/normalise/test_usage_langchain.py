@@ -113,7 +113,7 @@ def test_an_answer_from_langchains_cache_is_a_cache_hit():
 def test_paid_searches_and_stated_costs_come_from_the_raw_usage():
     raw = {"input_tokens": 100, "output_tokens": 5, "server_tool_use": {"web_search_requests": 3}}
     got = from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata={"usage": raw}))
-    assert got.fees == {"web_searches": 3}
+    assert got.fees == {"web_search": 3}
     routed = message(token_usage={**TOLD["token_usage"], "cost": 0.0125, "is_byok": False})
     assert str(from_message(routed).stated_cost_usd) == "0.0125"
 

@@ -49,7 +49,7 @@ def test_openais_responses_object_with_a_search():
     for form in (payload, Response.model_validate(payload), {"type": "response.completed", "response": payload}):
         got = extract(form)
         assert got.usage == Usage(20, 6, 4, 2, reasoning_tokens=3)
-        assert (got.response_id, got.model, got.fees) == ("resp_1", "gpt-5", {"web_searches": 1})
+        assert (got.response_id, got.model, got.fees) == ("resp_1", "gpt-5", {"web_search": 1})
 
 
 def test_openais_embeddings_have_no_output():
@@ -169,7 +169,7 @@ def test_geminis_grounding_is_a_fee_and_its_traffic_a_tier():
         "modelVersion": "gemini-2.5-flash",
     }
     got = extract(payload)
-    assert (got.fees, got.service_tier, got.finish_reason, got.response_id) == ({"web_searches": 2}, "flex", "STOP", "abc")
+    assert (got.fees, got.service_tier, got.finish_reason, got.response_id) == ({"web_search": 2}, "flex", "STOP", "abc")
 
 
 def test_our_own_usage_and_a_usage_written_by_hand():

@@ -15,7 +15,7 @@ from costspan.records import MISSING, NO_USAGE, REPORTED, Usage
 
 COUNT_MAX: Final = 10**12
 """More tokens than any call can have: a larger number is a mistake of the sender."""
-WEB_SEARCHES: Final = "web_searches"
+WEB_SEARCH: Final = "web_search"
 """Key of `Extracted.fees`: searches that the provider ran and bills per piece."""
 
 # Words of `Extracted.problems`.
@@ -130,7 +130,8 @@ def settle(usage: Usage, problems: list[str]) -> Usage:
     if (
         given
         and made is not None
-        and (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0) + (usage.input_audio_tokens or 0) <= given
+        and (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0) <= given
+        and (usage.input_audio_tokens or 0) <= given
         and (usage.reasoning_tokens or 0) + (usage.output_audio_tokens or 0) <= made
         and (usage.cache_write_1h_tokens or 0) <= (usage.cache_write_tokens or 0)
     ):
@@ -152,7 +153,9 @@ def _mended(usage: Usage, problems: list[str]) -> Usage:
         if write is not None:
             problems.append(INCONSISTENT)
     reasoning, spoken = usage.reasoning_tokens, usage.output_audio_tokens
-    if made is not None and (reasoning or 0) + (spoken or 0) > made:
+    if made is None:
+        reasoning = spoken = None
+    elif (reasoning or 0) + (spoken or 0) > made:
         reasoning = spoken = None
         problems.append(INCONSISTENT)
     source = REPORTED if given is not None and made is not None else MISSING
@@ -160,20 +163,16 @@ def _mended(usage: Usage, problems: list[str]) -> Usage:
 
 
 def _input_parts(usage: Usage, given: int | None, problems: list[str]) -> tuple[int | None, int | None, int | None]:
-    read, write, audio = usage.cache_read_tokens, usage.cache_write_tokens, usage.input_audio_tokens
+    """Cache reads, cache writes and audio: those that fit. (Audio is told of the whole prompt, cached or not.)"""
     if given is None:
-        # Parts of an unknown whole: zeros next to an unreported input are as empty as the input itself.
-        return read or None, write or None, audio or None
-    rest = given - (read or 0) - (write or 0)
-    if rest < 0:
+        return None, None, None  # parts of an unknown whole cannot be counted or priced
+    read, write, audio = usage.cache_read_tokens, usage.cache_write_tokens, usage.input_audio_tokens
+    if (read or 0) + (write or 0) > given:
+        read = write = None
         problems.append(INCONSISTENT)
-        return None, None, audio if audio is not None and audio <= given else None
-    if audio is not None and audio > rest:
-        if audio > given:
-            problems.append(INCONSISTENT)
-            return read, write, None
-        # Audio is told of the whole prompt, cached or not; only what the cache does not hold is counted apart.
-        audio = rest
+    if audio is not None and audio > given:
+        audio = None
+        problems.append(INCONSISTENT)
     return read, write, audio
 
 

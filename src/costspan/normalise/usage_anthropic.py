@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.extracted import (
     OTHER_ITERATIONS,
-    WEB_SEARCHES,
+    WEB_SEARCH,
     Extracted,
     SideUsage,
     count,
@@ -143,8 +143,8 @@ def read_usage(usage: object, problems: list[str]) -> Usage:
 
 def fees(usage: object, problems: list[str]) -> dict[str, int] | None:
     """Web searches, 10 dollars a thousand whatever the model. (Fetches are free; code runs bill by container hours.)"""
-    searches = count(peek(peek(usage, "server_tool_use"), "web_search_requests"), WEB_SEARCHES, problems)
-    return {WEB_SEARCHES: searches} if searches else None
+    searches = count(peek(peek(usage, "server_tool_use"), "web_search_requests"), WEB_SEARCH, problems)
+    return {WEB_SEARCH: searches} if searches else None
 
 
 def _sides(usage: object, problems: list[str]) -> tuple[SideUsage, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from costspan.normalise.extracted import WEB_SEARCHES, Extracted, count, extracted, first, peek, plus, text
+from costspan.normalise.extracted import WEB_SEARCH, Extracted, count, extracted, first, peek, plus, text
 from costspan.records import NO_USAGE, Usage
 
 PROVIDER: Final = "gcp.gemini"
@@ -93,4 +93,4 @@ def _fees(candidate: object) -> dict[str, int] | None:
 def searches(grounding: object) -> dict[str, int] | None:
     """Queries that a `groundingMetadata` lists, as a fee."""
     queries = first(grounding, "webSearchQueries", "web_search_queries")
-    return {WEB_SEARCHES: len(queries)} if isinstance(queries, list | tuple) and queries else None
+    return {WEB_SEARCH: len(queries)} if isinstance(queries, list | tuple) and queries else None

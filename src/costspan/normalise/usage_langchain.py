@@ -18,7 +18,7 @@ from typing import Final
 from costspan.normalise import usage_anthropic, usage_gemini, usage_shapes
 from costspan.normalise.extracted import (
     NO_USAGE_FOUND,
-    WEB_SEARCHES,
+    WEB_SEARCH,
     Extracted,
     count,
     peek,
@@ -197,7 +197,7 @@ def _searches(message: object, told: Mapping[str, object]) -> dict[str, int] | N
     if type(content) is not list:
         return None
     searches = sum(1 for block in content if isinstance(block, dict) and block.get("type") == "web_search_call")
-    return {WEB_SEARCHES: searches} if searches else None
+    return {WEB_SEARCH: searches} if searches else None
 
 
 def _prompts(result: object) -> list[object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.extracted import (
-    WEB_SEARCHES,
+    WEB_SEARCH,
     Extracted,
     count,
     extracted,
@@ -141,4 +141,4 @@ def _fees(response: object) -> dict[str, int] | None:
         if peek(item, "type") == "web_search_call":
             action = peek(peek(item, "action"), "type")
             searches += action in (None, "search")
-    return {WEB_SEARCHES: searches} if searches else None
+    return {WEB_SEARCH: searches} if searches else None

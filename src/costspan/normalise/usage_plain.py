@@ -50,5 +50,6 @@ def read_usage(usage: object, problems: list[str]) -> Usage:
     made = count(first(usage, "output_tokens", "output"), "output_tokens", problems)
     if given is None and made is None:
         return NO_USAGE
-    parts = {part: count(first(usage, *names), part, problems) for part, names in _PARTS.items()}
-    return Usage(given, made, **parts)
+    found = [count(first(usage, *names), part, problems) for part, names in _PARTS.items()]
+    read, write, hour, reasoning, heard, spoken = found
+    return Usage(given, made, read, write, hour, reasoning, heard, spoken)
