@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from costspan import conventions as names
 from costspan import records
 
 T0 = 1_800_000_000_000_000_000
@@ -63,3 +64,40 @@ def values(meters, metric):
                 one.labels: (sum(one.counts), one.total) if found.spec.kind == "histogram" else one.value for one in found.series
             }
     return {}
+
+
+def everything(meters):
+    """20 agents, 5 models and 8 tools, each with each, in every outcome, token type, source and reason there is."""
+    every_type = dict.fromkeys(names.COST_TYPES, "0.01")
+    usage = {
+        "input_tokens": 100, "output_tokens": 100, "cache_read_tokens": 10, "cache_write_tokens": 10,
+        "reasoning_tokens": 10, "input_audio_tokens": 10, "output_audio_tokens": 10,
+    }  # fmt: skip
+    for source in ("reported", "estimated"):
+        for price in ("table", "override", "provider"):
+            for outcome in names.OUTCOMES:
+                for agent in range(20):
+                    for model in range(5):
+                        owner = records.Owner("flow", f"agent {agent}")
+                        given = call(
+                            model=f"model {model}", owner=owner, outcome=outcome, stream=True, waste="retry",
+                            time_to_first_token_seconds=1.0, cost=cost(every_type, price),
+                            usage=records.Usage(**usage, source=source),
+                        )  # fmt: skip
+                        meters.call(given)
+    for model in range(5):
+        for reason in names.UNPRICED_REASONS:
+            meters.call(call(model=f"model {model}", cost=None, unpriced=records.Unpriced(reason)))
+        for reason in names.UNREPORTED_REASONS:
+            meters.call(call(model=f"model {model}", cost=None, usage=records.NO_USAGE, missing_reason=reason))
+    for tool in range(8):
+        for agent in range(20):
+            for outcome in names.OUTCOMES:
+                meters.tool(f"tool {tool}", f"agent {agent}", outcome=outcome, duration_seconds=1)
+        for part in names.TOOL_PARTS:
+            meters.tool_tokens(f"tool {tool}", part, 1, Decimal(1))
+    for agent in range(20):
+        for reason in names.WASTE_REASONS:
+            meters.call(call(owner=records.Owner("flow", f"agent {agent}"), waste=reason))
+    for outcome in names.OUTCOMES:
+        meters.run(run(outcome=outcome))

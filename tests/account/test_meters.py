@@ -270,50 +270,6 @@ def test_ten_thousand_strange_names_do_not_grow_the_meters(meters):
     assert len(meters._rows) <= 2048
 
 
-def test_twenty_agents_five_models_and_eight_tools_stay_within_4500_series():
-    from collections import Counter
-
-    meters = Meters(version="1", active_runs=lambda: [active("flow")], price_table_timestamp=lambda: 1.0)
-    every_type = dict.fromkeys(names.COST_TYPES, "0.01")
-    usage = {
-        "input_tokens": 100, "output_tokens": 100, "cache_read_tokens": 10, "cache_write_tokens": 10,
-        "reasoning_tokens": 10, "input_audio_tokens": 10, "output_audio_tokens": 10,
-    }  # fmt: skip
-    for source in ("reported", "estimated"):
-        for price in ("table", "override", "provider"):
-            for outcome in names.OUTCOMES:
-                for agent in range(20):
-                    for model in range(5):
-                        owner = records.Owner("flow", f"agent {agent}")
-                        given = call(
-                            model=f"model {model}", owner=owner, outcome=outcome, stream=True, waste="retry",
-                            time_to_first_token_seconds=1.0, cost=cost(every_type, price),
-                            usage=records.Usage(**usage, source=source),
-                        )  # fmt: skip
-                        meters.call(given)
-    for model in range(5):
-        for reason in names.UNPRICED_REASONS:
-            meters.call(call(model=f"model {model}", cost=None, unpriced=records.Unpriced(reason)))
-        for reason in names.UNREPORTED_REASONS:
-            meters.call(call(model=f"model {model}", cost=None, usage=records.NO_USAGE, missing_reason=reason))
-    for tool in range(8):
-        for agent in range(20):
-            for outcome in names.OUTCOMES:
-                meters.tool(f"tool {tool}", f"agent {agent}", outcome=outcome, duration_seconds=1)
-        for part in names.TOOL_PARTS:
-            meters.tool_tokens(f"tool {tool}", part, 1, Decimal(1))
-    for agent in range(20):
-        for reason in names.WASTE_REASONS:
-            meters.call(call(owner=records.Owner("flow", f"agent {agent}"), waste=reason))
-    for outcome in names.OUTCOMES:
-        meters.run(run(outcome=outcome))
-    lines = Counter()
-    for metric in meters.collect():
-        per_series = len(metric.spec.bounds) + 3 if metric.spec.kind == HISTOGRAM else 1
-        lines[metric.spec.name] = per_series * len(metric.series)
-    assert sum(lines.values()) <= 4500, lines
-
-
 def test_threads_lose_nothing(meters):
     def work(number):
         for _ in range(500):
