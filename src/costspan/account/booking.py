@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from costspan import guard
 from costspan.records import MISSING, Call, Cost, Owner, Unpriced
 
 if TYPE_CHECKING:
@@ -56,25 +57,24 @@ def is_refusal(reading: Reading) -> bool:
 def make_call(record: SpanRecord, reading: Reading, owner: Owner, book: PriceBook) -> Call:
     """Price one reading. A call without usage has neither a cost nor a reason to be unpriced: it is unreported."""
     model_asked = reading.response_model or reading.request_model
-    provider, model = book.canonical(reading.provider, model_asked)
+    provider, model, window = reading.provider, model_asked, None
     usage = reading.usage
-    cost: Cost | None = None
-    unpriced: Unpriced | None = None
-    if not reading.cache_hit and (usage.source != MISSING or reading.stated_cost_usd is not None):
-        answer = book.price(
-            usage,
-            provider=reading.provider,
-            model=model_asked,
-            at_ns=record.start_ns,
-            service_tier=reading.service_tier,
-            batch=reading.batch,
-            fees=reading.fees,
-            stated_cost_usd=reading.stated_cost_usd,
-        )
-        if isinstance(answer, Cost):
-            cost = answer
-        else:
-            unpriced = answer
+    answer: Cost | Unpriced | None = None
+    # Tokens and money fail independently: whatever is wrong with prices, the call and its tokens are counted.
+    with guard.Guard("price"):
+        provider, model = book.canonical(reading.provider, model_asked)
+        window = book.context_window(reading.provider, model_asked)
+        if not reading.cache_hit and (usage.source != MISSING or reading.stated_cost_usd is not None):
+            answer = book.price(
+                usage,
+                provider=reading.provider,
+                model=model_asked,
+                at_ns=record.start_ns,
+                service_tier=reading.service_tier,
+                batch=reading.batch,
+                fees=reading.fees,
+                stated_cost_usd=reading.stated_cost_usd,
+            )
     missing = usage.source == MISSING and not reading.cache_hit
     refused = missing and is_refusal(reading)
     return Call(
@@ -85,8 +85,8 @@ def make_call(record: SpanRecord, reading: Reading, owner: Owner, book: PriceBoo
         model=model,
         usage=usage,
         owner=owner,
-        cost=cost,
-        unpriced=unpriced,
+        cost=answer if isinstance(answer, Cost) else None,
+        unpriced=answer if isinstance(answer, Unpriced) else None,
         operation=reading.operation or "chat",
         request_model=reading.request_model,
         response_model=reading.response_model,
@@ -107,7 +107,7 @@ def make_call(record: SpanRecord, reading: Reading, owner: Owner, book: PriceBoo
         retry_count=reading.retry_count,
         waste=reading.waste,
         metered=reading.metered,
-        context_window_tokens=book.context_window(reading.provider, model_asked),
+        context_window_tokens=window,
         conversation_id=reading.conversation_id,
         request_lengths=reading.request_lengths,
         request_hash=reading.request_hash,

@@ -25,28 +25,34 @@ RUNS_MAX: Final = 10_000
 
 
 class Sum:
-    """Running totals of a node: calls, tokens, dollars. Unknown usage adds nothing, its call is counted."""
+    """Running totals of a node: calls, tokens, dollars. `told` calls had usage, `priced` calls a cost."""
 
-    __slots__ = ("calls", "cost_usd", "input_tokens", "output_tokens")
+    __slots__ = ("calls", "cost_usd", "input_tokens", "output_tokens", "priced", "told")
 
     def __init__(self) -> None:
         self.calls = 0
+        self.told = 0
+        self.priced = 0
         self.input_tokens = 0
         self.output_tokens = 0
         self.cost_usd: Decimal = ZERO
 
-    def add(self, input_tokens: int, output_tokens: int, cost_usd: Decimal) -> None:
+    def add(self, input_tokens: int | None, output_tokens: int | None, cost_usd: Decimal | None) -> None:
         """Count one call."""
         self.calls += 1
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
-        self.cost_usd = MONEY.add(self.cost_usd, cost_usd)
+        if input_tokens is not None or output_tokens is not None:
+            self.told += 1
+            self.input_tokens += input_tokens or 0
+            self.output_tokens += output_tokens or 0
+        if cost_usd is not None:
+            self.priced += 1
+            self.cost_usd = MONEY.add(self.cost_usd, cost_usd)
 
 
 class RunState:
     """A run in flight: what `/debug/runs`, the gauges and at its end the record need."""
 
-    __slots__ = ("dropped_spans", "ended", "id", "spans", "started_ns", "trace_id", "workflow")
+    __slots__ = ("calls", "dropped_spans", "ended", "id", "spans", "started_ns", "trace_id", "workflow")
 
     def __init__(self, run_id: str, workflow: str | None, trace_id: int, started_ns: int) -> None:
         self.id = run_id
@@ -54,6 +60,7 @@ class RunState:
         self.trace_id = trace_id
         self.started_ns = started_ns
         self.spans: list[tuple[SpanRecord, Reading | None]] = []
+        self.calls: dict[int, Call] = {}
         self.dropped_spans = 0
         self.ended = False
 
@@ -99,20 +106,18 @@ class Ledger:
         if node is None or call.cache_hit:
             return
         usage = call.usage
-        input_tokens = usage.input_tokens or 0
-        output_tokens = usage.output_tokens or 0
-        cost = ZERO if call.cost is None else call.cost.amount_usd
+        amounts = usage.input_tokens, usage.output_tokens, None if call.cost is None else call.cost.amount_usd
         with self.lock:
             at: Node | None = node
             wanted = {AGENT, STEP, TOOL, RUN}
             while at is not None:
-                at.subtree.add(input_tokens, output_tokens, cost)
+                at.subtree.add(*amounts)
                 if at.kind in wanted:
-                    self._own(at, wanted, (input_tokens, output_tokens, cost))
+                    self._own(at, wanted, amounts)
                 at = at.parent
 
     @staticmethod
-    def _own(node: Node, wanted: set[str], amounts: tuple[int, int, Decimal]) -> None:
+    def _own(node: Node, wanted: set[str], amounts: tuple[int | None, int | None, Decimal | None]) -> None:
         """`self` of the nearest unit of each kind; beyond the nearest agent, tools, steps and runs are somebody else's."""
         node.own.add(*amounts)
         if node.kind == AGENT:
@@ -120,13 +125,15 @@ class Ledger:
         else:
             wanted.discard(node.kind)
 
-    def keep(self, run: RunState, record: SpanRecord, reading: Reading | None) -> None:
-        """Keep a span for the run's record."""
+    def keep(self, run: RunState, record: SpanRecord, reading: Reading | None, call: Call | None = None) -> None:
+        """Keep a span, and the call that it was booked as, for the run's record."""
         if not self.keep_spans or run.ended:
             return
         with self.lock:
             if len(run.spans) < SPANS_MAX:
                 run.spans.append((record, reading))
+                if call is not None:
+                    run.calls[record.span_id] = call
             else:
                 run.dropped_spans += 1
 

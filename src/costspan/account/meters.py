@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from costspan.records import ActiveRun, Call, Run
 
+FORK_WAIT_SECONDS: Final = 1.0
 ROWS_MAX: Final = 2048
 """Rows are only a short cut to series; when there are this many, all are forgotten and found again."""
 
@@ -73,8 +74,8 @@ class Meters:
         self._clock = clock
         self.mirror: Callable[[Iterable[Series]], None] | None = None
         """Told, under the lock, which series a booking may have changed (multiprocess mode)."""
-        self.on_first: Callable[[], None] | None = None
-        """Called once, at the next booking: how an exporter notices that a forked child counts at all."""
+        self.on_first: tuple[Callable[[], None], ...] = ()
+        """Each called once, at the next call: how an exporter notices that a forked child counts at all."""
         self._errors_before: dict[str, int] = {}
         self._begin()
         _alive.add(self)
@@ -115,7 +116,9 @@ class Meters:
                 self._exceptions(call, origin)
             if self.mirror is not None:
                 self.mirror(row.series())
-        if self.on_first is not None:
+        if self.mirror is not None:
+            self.refresh_gauges()
+        if self.on_first:
             self._notify_first()
 
     def _row(self, key: RowKey) -> Row:
@@ -128,7 +131,7 @@ class Meters:
         """What only some calls have: no price, no usage, or waste."""
         if call.unpriced is not None and call.cost is None and call.usage.source != MISSING:
             self._count(names.UNPRICED_CALLS, (call.provider, call.model, call.unpriced.reason), 1, origin)
-        if call.usage.source == MISSING:
+        if call.usage.source == MISSING and not call.refused:
             self._count(names.UNREPORTED_CALLS, (call.provider, call.model, unreported_reason(call)), 1, origin)
         if call.waste is not None:
             labels = (call.owner.agent, call.waste)
@@ -180,6 +183,8 @@ class Meters:
                 self._observe(names.RUN_TOKENS, labels, tokens, origin)
             if run.totals.cost_usd is not None:
                 self._observe_money(names.RUN_COST_USD, labels, run.totals.cost_usd, origin)
+        if self.mirror is not None:
+            self.refresh_gauges()
 
     def duplicate(self, kept_scope: str, dropped_scope: str) -> None:
         """Book one span that de-duplication folded into another; scopes are given as instrumentations write them."""
@@ -276,13 +281,13 @@ class Meters:
 
     def _refresh(self, runs: Sequence[ActiveRun], price_table_timestamp: float | None) -> None:
         """Gauges and internal errors, which are asked for instead of booked. A workflow at rest stays at 0."""
-        for metric in _ACTIVE:
+        for metric in ACTIVE:
             for series in self._families[metric].series.values():
                 series.value = 0  # type: ignore[union-attr]  # gauges are Single
         for run in runs:
             labels = (run.workflow,)
             self._families[names.ACTIVE_RUNS].single(labels).value += 1
-            for metric, value in zip(_ACTIVE[1:], run[4:], strict=True):
+            for metric, value in zip(ACTIVE[1:], run[4:], strict=True):
                 single = self._families[metric].single(labels)
                 if value > single.value:
                     single.value = value
@@ -321,9 +326,24 @@ class Meters:
             self.mirror((buckets,))
 
     def _notify_first(self) -> None:
-        notify, self.on_first = self.on_first, None
-        if notify is not None:
+        waiting, self.on_first = self.on_first, ()
+        for notify in waiting:
             notify()
+
+    def start_mirror(self, mirror: Callable[[Iterable[Series]], None]) -> None:
+        """Hand every series to `mirror`, and from now on each one that changes. It runs under the lock: keep it short."""
+        with self._lock:
+            self.mirror = mirror
+            for family in self._families.values():
+                mirror(family.series.values())
+
+    def pause(self) -> bool:
+        """Before a fork: let a mirror finish writing, for locks of others that it holds would stay locked in the child."""
+        return self.mirror is not None and self._lock.acquire(timeout=FORK_WAIT_SECONDS)
+
+    def resume(self) -> None:
+        """After a fork, in the parent, when `pause` answered True."""
+        self._lock.release()
 
     def forget(self) -> None:
         """Start again at nothing, in a forked child: a new lock (the old one may be held for ever), empty families."""
@@ -331,13 +351,13 @@ class Meters:
         self._begin()
 
 
-_ACTIVE: Final = (
+ACTIVE: Final = (
     names.ACTIVE_RUNS,
     names.ACTIVE_RUN_CALLS_MAX,
     names.ACTIVE_RUN_TOKENS_MAX,
     names.ACTIVE_RUN_COST_USD_MAX,
 )
-_REFRESHED: Final = (*_ACTIVE, names.PRICE_TABLE_TIMESTAMP, names.INTERNAL_ERRORS, names.BUILD_INFO)
+_REFRESHED: Final = (*ACTIVE, names.PRICE_TABLE_TIMESTAMP, names.INTERNAL_ERRORS, names.BUILD_INFO)
 
 
 def without_parts(usage: Usage) -> Usage:
@@ -374,12 +394,23 @@ def _copy(series: Series) -> Series:
 
 
 _alive: weakref.WeakSet[Meters] = weakref.WeakSet()
+_paused: list[Meters] = []
 
 
-def _forget_all() -> None:
+def _before_fork() -> None:
+    _paused.extend(meters for meters in list(_alive) if meters.pause())
+
+
+def _after_fork_in_parent() -> None:
+    while _paused:
+        _paused.pop().resume()
+
+
+def _after_fork_in_child() -> None:
+    _paused.clear()
     for meters in list(_alive):
         meters.forget()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

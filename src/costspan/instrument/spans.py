@@ -44,7 +44,7 @@ class Unit:
         self.name = name
         self.parent = parent
         self.attributes = attributes
-        self.started_ns = time.time_ns()
+        self.started_ns = 0
         self.run_id: str = uuid4().hex if parent is None else parent.run_id
         self.owner: Owner = NOBODY
         self.state: object = None
@@ -79,7 +79,8 @@ def _owner(kind: str, name: str | None, outer: Owner) -> Owner:
     return outer
 
 
-_OPERATION: Final = {RUN: c.INVOKE_WORKFLOW, AGENT: c.INVOKE_AGENT, TOOL: c.EXECUTE_TOOL, STEP: "step"}
+_OPERATION: Final = {RUN: c.INVOKE_WORKFLOW, AGENT: c.INVOKE_AGENT, TOOL: c.EXECUTE_TOOL}
+"""A step has no operation name: the convention knows none, and nothing of ours squats `gen_ai.`."""
 _NAME_ATTRIBUTE: Final = {RUN: c.WORKFLOW_NAME, AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, STEP: c.STEP}
 
 
@@ -97,14 +98,19 @@ class Spans:
         *,
         context: Context | None = None,
         attributes: dict[str, AttributeValue] | None = None,
+        started_ns: int | None = None,
     ) -> Unit:
-        """Start a span of `kind` under the unit and span that `context` (default: the current one) holds."""
+        """Start a span of `kind` under the unit and span that `context` (default: the current one) holds.
+
+        `started_ns` back-dates it: for a call that is recorded after the fact, or a step whose first call has just come.
+        """
         base = otel_context.get_current() if context is None else context
         parent = base.get(UNIT)
         if not isinstance(parent, Unit):
             parent = None
         attrs = {} if attributes is None else attributes
         unit = Unit(kind, name, parent, attrs)
+        unit.started_ns = started_ns or time.time_ns()
         outer = owner_within(parent)
         unit.owner = owner = _owner(kind, name, outer)
         attrs[c.KIND] = kind
@@ -116,8 +122,10 @@ class Spans:
             unit.owner = owner = Owner(owner.workflow, str(agent) if agent else None, owner.step, owner.tool)
             self._note_owner(attrs, owner)
         else:
-            operation = attrs.setdefault(c.OPERATION_NAME, _OPERATION[kind])
-            title = f"{operation} {name}" if name else str(operation)
+            operation = attrs.get(c.OPERATION_NAME) or _OPERATION.get(kind)
+            if operation is not None:
+                attrs[c.OPERATION_NAME] = operation
+            title = f"{operation or kind} {name}" if name else str(operation or kind)
             self._note_owner(attrs, outer)
             if name:
                 attrs[_NAME_ATTRIBUTE[kind]] = name
@@ -145,10 +153,15 @@ class Spans:
             attrs[c.TOOL] = owner.tool
 
     def close(
-        self, unit: Unit, attributes: Mapping[str, AttributeValue] | None = None, *, error: BaseException | None = None
+        self,
+        unit: Unit,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        *,
+        error: BaseException | None = None,
+        ended_ns: int | None = None,
     ) -> None:
         """End a unit's span once: final attributes, status, what the desk adds (cost, totals)."""
-        ended_ns = time.time_ns()
+        ended_ns = ended_ns or time.time_ns()
         span = unit.span
         final: dict[str, AttributeValue] = dict(attributes) if attributes else {}
         if error is not None:

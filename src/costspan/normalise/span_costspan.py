@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
-from costspan.records import AGENT, CALL, MISSING, NO_USAGE, REPORTED, RUN, STEP, TOOL, Reading, Usage
+from costspan.records import AGENT, CALL, NO_USAGE, REPORTED, RUN, STEP, TOOL, Reading, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,14 +88,11 @@ def _call(record: SpanRecord) -> Reading:
 
 
 def usage_from(attributes: Mapping[str, object]) -> Usage:
-    """Usage from the newest names of the convention; `costspan.usage.source` says if it is an estimate."""
+    """Usage from the newest names of the convention; `costspan.usage.source` says if it is an estimate, or missing in part."""
     counts = [_count(attributes.get(name)) for name in _COUNTS]
     if counts[0] is None and counts[1] is None:
         return NO_USAGE
-    source = attributes.get(c.USAGE_SOURCE, REPORTED)
-    if source == MISSING:
-        return NO_USAGE
-    return Usage(*counts, source=str(source))
+    return Usage(*counts, source=str(attributes.get(c.USAGE_SOURCE, REPORTED)))
 
 
 def usage_attributes(usage: Usage) -> dict[str, int | str]:

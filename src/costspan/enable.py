@@ -1,0 +1,176 @@
+"""`enable()` and `disable()`: the one place that joins the stages."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from costspan import __version__, guard
+from costspan import settings as settings_of
+from costspan.account.ledger import Ledger
+from costspan.account.meters import Meters
+from costspan.conventions import SCOPE
+from costspan.instrument import registry
+from costspan.instrument.spans import SWITCH, Spans
+from costspan.intake import sdk
+from costspan.pipeline import Pipeline
+from costspan.price.book import PriceBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from costspan.records import Run
+    from costspan.settings import Settings
+
+_lock = threading.RLock()
+_state: list[Costspan] = []
+
+
+class Costspan:
+    """What `enable()` returns: the running parts, for tests and for programs that want to look."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, provider: Any) -> None:
+        self.settings = settings
+        self.pipeline = pipeline
+        self.provider = provider
+        self.adapters = registry.Adapters()
+        self.roads: list[Any] = []
+        self.last_run: Run | None = None
+
+    def flush(self, timeout_seconds: float = 5.0) -> None:
+        """Export what is waiting: spans and metrics."""
+        with guard.Guard("flush"):
+            flush = getattr(self.provider, "force_flush", None)
+            if flush is not None:
+                flush(int(timeout_seconds * 1000))
+            for road in self.roads:
+                road.flush()
+
+
+def enable(  # noqa: PLR0913 - these are a person's switches, all optional and by keyword
+    *,
+    instrument: bool | Iterable[str] = True,
+    tracer_provider: object = None,
+    summary: bool | None = None,
+    record_dir: str | os.PathLike[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
+    metrics_port: int | None = None,
+    prices: str | os.PathLike[str] | None = None,
+    on_run: Callable[[Run], None] | None = None,
+) -> Costspan | None:
+    """Measure, price and attribute every agent run of this process from now on.
+
+    `instrument`: True for every framework that is installed, names (`["langchain"]`) for some, False to only read the spans of
+    other instrumentations. `tracer_provider`: yours (it is added to, never replaced); default the global one, else a new one.
+    `summary`: print a summary to stderr after each run. `record_dir`: write a JSON record per run there. `metrics`:
+    `"prometheus"` (serves /metrics on localhost, `metrics_port` 9464), `"otlp"` or `"none"`. `prices`: your price file.
+    `on_run` is called with each finished `records.Run`. Whatever is not given comes from environment variables.
+
+    Returns a handle; None where OTEL_SDK_DISABLED is true. A second call changes nothing and returns the first handle.
+    Raises SettingsError or MissingExtraError when it is asked for something that cannot be.
+    """
+    with _lock:
+        if _state:
+            guard.warn_once("enable", "enable() was called again; the first call stays in force, disable() first to change it")
+            return _state[0]
+        settings = _settings(summary, record_dir, metrics, metrics_port, prices)
+        if settings.disabled:
+            return None
+        running = _start(settings, tracer_provider, on_run)
+        _state.append(running)
+        if instrument is not False:
+            try:
+                running.adapters = registry.switch_on(None if instrument is True else instrument)
+            except Exception:
+                disable()
+                raise
+        return running
+
+
+def _settings(
+    summary: bool | None,
+    record_dir: str | os.PathLike[str] | None,
+    metrics: str | Iterable[str] | None,
+    metrics_port: int | None,
+    prices: str | os.PathLike[str] | None,
+) -> Settings:
+    found = settings_of.read()
+    changes: dict[str, Any] = {}
+    if summary is not None:
+        changes["summary"] = "on" if summary else "off"
+    if record_dir is not None:
+        changes["record_dir"] = Path(record_dir)
+    if prices is not None:
+        changes["prices"] = Path(prices)
+    if metrics is not None:
+        names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        changes["metrics"] = tuple(name for name in names if name != "none")
+    if metrics_port is not None:
+        changes["prometheus_port"] = metrics_port
+    return replace(found, **changes)
+
+
+def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], None] | None) -> Costspan:
+    provider, _ = sdk.find_provider(tracer_provider, settings)
+    book = PriceBook(settings.prices)
+    sinks = tuple(_sinks(settings)) + ((on_run,) if on_run is not None else ())
+    ledger = Ledger(keep_spans=bool(sinks))
+    meters = Meters(
+        version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None
+    )
+    pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=bool(settings.metrics))
+    running = Costspan(settings, pipeline, provider)
+    SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
+    atexit.register(_at_exit)
+    return running
+
+
+def _sinks(settings: Settings) -> Iterable[Callable[[Run], None]]:
+    if settings.summary == "on" or (settings.summary == "auto" and _wants_summary()):
+        yield _print_summary
+    if settings.record_dir is not None:
+        yield _recorder(settings.record_dir)
+
+
+def _wants_summary() -> bool:
+    return bool(os.environ.get("COSTSPAN_UNDER_RUN")) or sys.stderr.isatty()
+
+
+def _print_summary(run: Run) -> None:
+    from costspan.report.console import print_summary
+
+    print_summary(run, sys.stderr)
+
+
+def _recorder(directory: Path) -> Callable[[Run], None]:
+    def record(run: Run) -> None:
+        from costspan.report.run_json import write
+
+        write(run, directory)
+
+    return record
+
+
+def disable() -> None:
+    """Take every hook out again, restore what was patched, end what is open, flush. Does nothing when not enabled."""
+    with _lock:
+        if not _state:
+            return
+        running = _state.pop()
+        running.adapters.switch_off()
+        SWITCH.spans = None
+        running.flush()
+        for road in running.roads:
+            with guard.Guard("stop"):
+                road.stop()
+        atexit.unregister(_at_exit)
+
+
+def _at_exit() -> None:
+    with guard.Guard("exit"):
+        disable()

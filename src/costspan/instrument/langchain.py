@@ -1,0 +1,318 @@
+"""LangChain and LangGraph: a callback handler that is part of every run, without touching the user's code.
+
+The handler is switched on through LangChain's own configure hook (nothing is patched for that), is plain
+(`run_inline=True`: in async code it runs where the work runs, never in an executor) and keeps one small entry per open run.
+Callbacks only open and close spans with explicit parents; they never attach context, because a context attached in a
+callback stays current after `ainvoke` and streams. Attaching is done in `langchain_context.py`, in scopes that also detach.
+"""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+import langchain_core.tracers.context as _tracers
+from langchain_core.callbacks import BaseCallbackHandler
+
+from costspan import conventions as c
+from costspan import guard
+from costspan.instrument import langchain_answer, langchain_context, langchain_names
+from costspan.instrument.patch import Patches
+from costspan.instrument.spans import SWITCH, Unit, current
+from costspan.records import AGENT, CALL, RUN, TOOL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from opentelemetry.context import Context
+
+    from costspan.instrument.spans import Spans
+
+ENTRIES_MAX: Final = 50_000
+"""Open runs that are tracked; beyond it the oldest is ended as abandoned."""
+
+
+class Entry:
+    """One open LangChain run: its unit, or what a unit would need should a call be made inside it."""
+
+    __slots__ = ("first_token_ns", "lazy", "parent", "run_id", "started_ns", "unit")
+
+    def __init__(self, run_id: UUID | None, parent: Entry | None) -> None:
+        self.run_id = run_id
+        self.parent = parent
+        self.unit: Unit | None = None
+        self.lazy: tuple[str, str | None] | None = None
+        self.started_ns = 0
+        self.first_token_ns = 0
+
+
+class Handler(BaseCallbackHandler):
+    """Turns LangChain's callbacks into units. Every method is guarded; none returns anything."""
+
+    run_inline = True
+    raise_error = False
+
+    def __init__(self) -> None:
+        self.entries: dict[UUID, Entry] = {}
+
+    # LangChain deep-copies configs and callback lists in places; there is one handler per process.
+    def __copy__(self) -> Handler:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Handler:
+        return self
+
+    # --- the tree -----------------------------------------------------------------------------------
+    def _parent(self, parent_run_id: UUID | None) -> Entry | None:
+        return self.entries.get(parent_run_id) if parent_run_id is not None else None
+
+    def _remember(self, run_id: UUID, entry: Entry) -> None:
+        entries = self.entries
+        if len(entries) >= ENTRIES_MAX:
+            oldest = next(iter(entries))
+            self._close(oldest, None, None)
+        entries[run_id] = entry
+
+    def _materialise(self, entry: Entry | None, spans: Spans) -> Context | None:
+        """The context inside `entry`; a named chain gets its step span now that something happens in it."""
+        if entry is None:
+            return None
+        if entry.unit is None and entry.lazy is not None:
+            kind, name = entry.lazy
+            entry.unit = spans.open(
+                kind, name, context=self._materialise(entry.parent, spans), started_ns=entry.started_ns
+            )
+        if entry.unit is not None:
+            return entry.unit.context
+        return self._materialise(entry.parent, spans)
+
+    def context_of(self, run_id: UUID | None) -> Context | None:
+        """The Context that a run's own code should see; None when the run is unknown."""
+        entry = self._parent(run_id)
+        while entry is not None and entry.unit is None:
+            entry = entry.parent
+        return None if entry is None or entry.unit is None else entry.unit.context
+
+    def unit_around(self, parent: Entry | None) -> Unit | None:
+        """The unit that a new run would be inside of, if it were opened now."""
+        entry = parent
+        while entry is not None and entry.unit is None:
+            entry = entry.parent
+        return entry.unit if entry is not None else current()
+
+    def _open(self, entry: Entry, kind: str, name: str | None, attributes: dict[str, Any]) -> None:
+        spans = SWITCH.spans
+        if spans is None or entry.run_id is None:
+            return
+        entry.unit = spans.open(
+            kind, name, context=self._materialise(entry.parent, spans), attributes=attributes, started_ns=entry.started_ns
+        )
+        self._remember(entry.run_id, entry)
+
+    def _close(self, run_id: UUID, attributes: dict[str, Any] | None, error: BaseException | None) -> None:
+        entry = self.entries.pop(run_id, None)
+        if entry is None or entry.unit is None:
+            return
+        spans = SWITCH.spans
+        if spans is None:
+            entry.unit.span.end()
+            return
+        if error is not None and langchain_names.is_control_flow(error):
+            error = None
+        spans.close(entry.unit, attributes, error=error)
+
+    # --- chains, graphs, nodes -----------------------------------------------------------------------
+    @guard.guarded("langchain.on_chain_start")
+    def on_chain_start(  # type: ignore[override]  # noqa: PLR0913 - LangChain's signature
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if SWITCH.spans is None:
+            return
+        parent = self._parent(parent_run_id)
+        entry = Entry(run_id, parent)
+        entry.started_ns = time.time_ns()
+        told = metadata or {}
+        what = langchain_names.chain(name, told, tags or (), self.unit_around(parent), parent is None)
+        if what is None:
+            self._remember(run_id, entry)
+        elif what.lazy:
+            entry.lazy = (what.kind, what.name)
+            self._remember(run_id, entry)
+        else:
+            self._open(entry, what.kind, what.name, _conversation(told) if what.kind in {RUN, AGENT} else {})
+
+    @guard.guarded("langchain.on_chain_end")
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self._close(run_id, None, None)
+
+    @guard.guarded("langchain.on_chain_error")
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self._close(run_id, None, error)
+
+    # --- tools and retrievers ------------------------------------------------------------------------
+    @guard.guarded("langchain.on_tool_start")
+    def on_tool_start(
+        self, serialized: dict[str, Any] | None, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None,
+        name: str | None = None, tool_call_id: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        entry = Entry(run_id, self._parent(parent_run_id))
+        attributes: dict[str, Any] = {c.TOOL_TYPE: "function"}
+        if tool_call_id:
+            attributes[c.TOOL_CALL_ID] = tool_call_id
+        # The name as written in code: a run's free name (`run_name`) may hold anything.
+        self._open(entry, TOOL, str((serialized or {}).get("name") or name or "tool"), attributes)
+
+    @guard.guarded("langchain.on_tool_end")
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        failed = getattr(output, "status", None) == "error"
+        self._close(run_id, {c.ERROR_TYPE: "tool_error"} if failed else None, None)
+
+    @guard.guarded("langchain.on_tool_error")
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self._close(run_id, None, error)
+
+    @guard.guarded("langchain.on_retriever_start")
+    def on_retriever_start(
+        self, serialized: dict[str, Any] | None, query: str, *, run_id: UUID, parent_run_id: UUID | None = None,
+        name: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        entry = Entry(run_id, self._parent(parent_run_id))
+        attributes: dict[str, Any] = {c.TOOL_TYPE: "datastore", c.OPERATION_NAME: c.RETRIEVAL}
+        self._open(entry, TOOL, langchain_names.class_name(serialized) or name or "retriever", attributes)
+
+    @guard.guarded("langchain.on_retriever_end")
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self._close(run_id, None, None)
+
+    @guard.guarded("langchain.on_retriever_error")
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self._close(run_id, None, error)
+
+    # --- model calls ---------------------------------------------------------------------------------
+    @guard.guarded("langchain.on_chat_model_start")
+    def on_chat_model_start(
+        self, serialized: dict[str, Any] | None, messages: Sequence[Sequence[Any]], *, run_id: UUID,
+        parent_run_id: UUID | None = None, metadata: dict[str, Any] | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        attributes = self._call_attributes(c.CHAT, metadata or {}, serialized, kwargs)
+        lengths = langchain_answer.lengths(messages[0]) if messages else None
+        if lengths:
+            attributes[c.REQUEST_LENGTHS] = lengths
+        self._open_call(run_id, parent_run_id, metadata or {}, attributes)
+
+    @guard.guarded("langchain.on_llm_start")
+    def on_llm_start(
+        self, serialized: dict[str, Any] | None, prompts: Sequence[str], *, run_id: UUID,
+        parent_run_id: UUID | None = None, metadata: dict[str, Any] | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        attributes = self._call_attributes(c.TEXT_COMPLETION, metadata or {}, serialized, kwargs)
+        self._open_call(run_id, parent_run_id, metadata or {}, attributes)
+
+    @staticmethod
+    def _call_attributes(
+        operation: str, metadata: dict[str, Any], serialized: dict[str, Any] | None, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        provider, model = langchain_names.model(metadata, serialized, kwargs.get("invocation_params"))
+        attributes: dict[str, Any] = {c.OPERATION_NAME: operation, c.PROVIDER_NAME: provider or "unknown"}
+        if model:
+            attributes[c.REQUEST_MODEL] = model
+        attributes.update(_conversation(metadata))
+        return attributes
+
+    def _open_call(
+        self, run_id: UUID, parent_run_id: UUID | None, metadata: dict[str, Any], attributes: dict[str, Any]
+    ) -> None:
+        spans = SWITCH.spans
+        if spans is None:
+            return
+        entry = Entry(run_id, self._parent(parent_run_id))
+        around = self._materialise(entry.parent, spans)
+        unit = self.unit_around(entry.parent)
+        if unit is None or unit.owner.agent is None:
+            agent = langchain_names.agent_of(metadata, unit)
+            if agent:
+                attributes[c.AGENT_NAME] = agent
+        model = attributes.get(c.REQUEST_MODEL)
+        entry.unit = spans.open(CALL, model, context=around, attributes=attributes)
+        self._remember(run_id, entry)
+        langchain_context.enter_stream(entry.unit.context)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Note when the first chunk came; nothing else is done per chunk."""
+        entry = self.entries.get(run_id)
+        if entry is not None and not entry.first_token_ns:
+            entry.first_token_ns = time.time_ns()
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """The same for LangChain's typed stream events."""
+        entry = self.entries.get(run_id)
+        if entry is not None and not entry.first_token_ns:
+            entry.first_token_ns = time.time_ns()
+
+    @guard.guarded("langchain.on_llm_end")
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        entry = self.entries.get(run_id)
+        if entry is not None:
+            self._close(run_id, self._stream_attributes(entry) | langchain_answer.attributes(response), None)
+
+    @guard.guarded("langchain.on_llm_error")
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        entry = self.entries.get(run_id)
+        if entry is not None:
+            found = langchain_answer.after_error(kwargs.get("response"), error, streamed=bool(entry.first_token_ns))
+            self._close(run_id, self._stream_attributes(entry) | found, error)
+
+    @staticmethod
+    def _stream_attributes(entry: Entry) -> dict[str, Any]:
+        if not entry.first_token_ns or entry.unit is None:
+            return {}
+        waited = max(0, entry.first_token_ns - entry.unit.started_ns) / 1e9
+        return {c.REQUEST_STREAM: True, c.TIME_TO_FIRST_CHUNK: waited}
+
+    def close_all(self) -> None:
+        """End what is still open (the process ends, or costspan is switched off)."""
+        for run_id in list(self.entries)[::-1]:
+            self._close(run_id, None, None)
+
+
+def _conversation(metadata: dict[str, Any]) -> dict[str, Any]:
+    found = metadata.get("thread_id") or metadata.get("session_id") or metadata.get("conversation_id")
+    return {c.CONVERSATION_ID: str(found)} if found else {}
+
+
+class LangChain:
+    """The adapter: switches the handler on for every run of this process, and off again."""
+
+    def __init__(self) -> None:
+        self.handler = Handler()
+        self._variable: ContextVar[Handler | None] = ContextVar("costspan.langchain", default=self.handler)
+        self._patches = Patches()
+
+    def switch_on(self) -> None:
+        _tracers.register_configure_hook(self._variable, inheritable=True)
+        self._patches.apply(langchain_context.points(self.handler))
+        self._patches.apply(langchain_names.points())
+
+    def switch_off(self) -> None:
+        self._patches.undo()
+        hooks = _tracers._configure_hooks  # noqa: SLF001 - LangChain has no way to unregister
+        hooks[:] = [hook for hook in hooks if hook[0] is not self._variable]
+        self.handler.close_all()
+
+
+def adapter() -> LangChain:
+    """What the registry asks every framework file for."""
+    return LangChain()
+
+

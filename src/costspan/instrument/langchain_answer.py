@@ -1,0 +1,128 @@
+"""What LangChain tells at a call's end, as span attributes: usage, model, evidence. Lengths are taken, content never."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from costspan import conventions as c
+from costspan.instrument.spans import is_cancel
+from costspan.normalise import usage_langchain
+from costspan.normalise.span_costspan import usage_attributes
+from costspan.normalise.usage import extract
+from costspan.records import MISSING, NO_USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from costspan.normalise.extracted import Extracted
+
+MESSAGES_MAX: Final = 1000
+"""Messages of a conversation whose lengths are noted; a longer one has no tool bill."""
+
+
+def attributes(result: Any) -> dict[str, Any]:
+    """Attributes of a call that ended well. `result` is an LLMResult; the first answer that tells its usage counts."""
+    generations = getattr(result, "generations", None)
+    first = generations[0][0] if generations and generations[0] else None
+    message = getattr(first, "message", None)
+    found = usage_langchain.from_message(message) if message is not None else usage_langchain.from_result(result)
+    if found.usage.source == MISSING and message is not None:
+        found = usage_langchain.from_result(result)
+    answer = told(found)
+    if found.usage.source == MISSING and found.cache_hit is False and _is_empty(found):
+        answer.pop(c.USAGE_SOURCE, None)
+    if c.FINISH_REASONS not in answer:
+        info = getattr(first, "generation_info", None)
+        reason = info.get("finish_reason") if isinstance(info, dict) else None
+        if isinstance(reason, str):
+            answer[c.FINISH_REASONS] = (reason,)
+    return answer
+
+
+def _is_empty(found: Extracted) -> bool:
+    return found.usage is NO_USAGE
+
+
+def told(found: Extracted) -> dict[str, Any]:
+    """An `Extracted` as span attributes; what is unknown is left out."""
+    answer: dict[str, Any] = dict(usage_attributes(found.usage))
+    if found.model:
+        answer[c.RESPONSE_MODEL] = found.model
+    if found.response_id:
+        answer[c.RESPONSE_ID] = found.response_id
+    if found.finish_reason:
+        answer[c.FINISH_REASONS] = (found.finish_reason,)
+    if found.service_tier:
+        name = c.ANTHROPIC_SERVICE_TIER if found.provider == "anthropic" else c.OPENAI_SERVICE_TIER
+        answer[name] = found.service_tier
+    if found.stated_cost_usd is not None:
+        answer[c.STATED_COST] = str(found.stated_cost_usd)
+    if found.fees:
+        answer[c.FEES] = json.dumps(dict(found.fees))
+    if found.cache_hit:
+        answer[c.CACHE_HIT] = True
+    return answer
+
+
+def after_error(result: Any, error: BaseException, *, streamed: bool) -> dict[str, Any]:
+    """Attributes of a call that failed, was cancelled or abandoned: whatever the provider told until then.
+
+    A structured answer that could not be parsed was billed: LangChain keeps the response's body beside the error.
+    """
+    for prompt in getattr(result, "generations", None) or ():
+        for generation in prompt:
+            message = getattr(generation, "message", None)
+            found = usage_langchain.from_message(message)
+            if found.usage.total_tokens is not None:
+                return told(found) | _why(error, known=found.usage.source != MISSING, streamed=streamed)
+            metadata = getattr(message, "response_metadata", None)
+            body = metadata.get("body") if isinstance(metadata, dict) else None
+            if isinstance(body, dict) and metadata is not None and not _is_refusal(metadata.get("status_code")):
+                found = extract(body)
+                if found.usage.source != MISSING:
+                    return told(found) | {c.WASTE: "failed_parse"}
+    completion = getattr(error, "completion", None)
+    if completion is not None:  # openai.LengthFinishReasonError
+        found = extract(completion)
+        if found.usage.source != MISSING:
+            return told(found) | {c.WASTE: "truncated"}
+    return _why(error, known=False, streamed=streamed)
+
+
+def _why(error: BaseException, *, known: bool, streamed: bool) -> dict[str, Any]:
+    if is_cancel(error):
+        return {c.WASTE: "aborted"} if known else {c.WASTE: "aborted", c.MISSING_REASON: "aborted"}
+    if known:
+        return {c.WASTE: "error"}
+    return {c.MISSING_REASON: "error"} if streamed else {}
+
+
+def _is_refusal(status: object) -> bool:
+    return isinstance(status, int) and status >= 400
+
+
+def lengths(messages: Sequence[Any]) -> str | None:
+    """The conversation's shape for the tool bill: role, id, length and tool call id of each message, no content."""
+    if len(messages) > MESSAGES_MAX:
+        return None
+    return json.dumps([_shape(message) for message in messages], separators=(",", ":"))
+
+
+def _shape(message: Any) -> tuple[str, str, int, str]:
+    content = message.content
+    size = len(content) if type(content) is str else _size(content)
+    calls = getattr(message, "tool_calls", None)
+    if calls:
+        size += sum(len(str(call.get("args", ""))) for call in calls)
+    return (message.type, message.id or "", size, getattr(message, "tool_call_id", None) or "")
+
+
+def _size(content: Any) -> int:
+    if not isinstance(content, list):
+        return len(str(content))
+    total = 0
+    for block in content:
+        text = block.get("text") if isinstance(block, dict) else block
+        total += len(text) if isinstance(text, str) else len(str(block))
+    return total

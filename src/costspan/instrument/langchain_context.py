@@ -1,0 +1,167 @@
+"""Makes our spans current where LangChain runs other people's code, in scopes that also detach.
+
+Three places: the copied context in which a node, tool or function runs (thrown away afterwards, so nothing to detach), the
+provider's request inside `BaseChatModel._generate_with_cache`, and the first step of a stream, in which the provider's
+request is sent. So an SDK's own span, a tool's database span or a raw thread nests under our span; and the host never finds
+a span of ours current after a call.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context as otel_context
+
+from costspan import guard
+from costspan.instrument.patch import Point
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from costspan.instrument.langchain import Handler
+
+_STREAM: Final[ContextVar[list[object] | None]] = ContextVar("costspan.stream_step", default=None)
+"""While the first step of a stream runs: where the callback leaves the token of the context that it attached."""
+
+
+def enter_stream(context: Context) -> None:
+    """Called when a call opens: attach it if that happens inside the first step of a stream, which will detach it."""
+    slot = _STREAM.get()
+    if slot is not None and not slot:
+        slot.append(otel_context.attach(context))
+
+
+def points(handler: Handler) -> list[Point]:
+    """Everything that is wrapped; missing ones are skipped, since versions and installations differ."""
+    contexts = functools.partial(_wrap_set_config_context, handler)
+    chat = "langchain_core.language_models.chat_models"
+    return [
+        Point("langchain_core.runnables.base", "set_config_context", contexts),
+        Point("langchain_core.runnables.fallbacks", "set_config_context", contexts),
+        Point("langchain_core.tools.base", "set_config_context", contexts),
+        Point("langgraph._internal._runnable", "set_config_context", contexts),
+        Point(chat, "BaseChatModel._generate_with_cache", functools.partial(_wrap_generate, handler)),
+        Point(chat, "BaseChatModel._agenerate_with_cache", functools.partial(_wrap_agenerate, handler)),
+        Point(chat, "BaseChatModel.stream", _wrap_stream),
+        Point(chat, "BaseChatModel.astream", _wrap_astream),
+    ]
+
+
+class _InRun:
+    """LangChain's context manager, plus our span inside the copied context that it yields."""
+
+    __slots__ = ("_context", "_inner")
+
+    def __init__(self, inner: Any, context: Context | None) -> None:
+        self._inner = inner
+        self._context = context
+
+    def __enter__(self) -> Any:
+        copied = self._inner.__enter__()
+        if self._context is not None:
+            with guard.Guard("langchain.attach"):
+                copied.run(otel_context.attach, self._context)
+        return copied
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._inner.__exit__(*error)
+
+
+def _wrap_set_config_context(handler: Handler, original: Any) -> Any:
+    @functools.wraps(original)
+    def set_config_context(config: Any, *args: Any, **kwargs: Any) -> Any:
+        context = None
+        with guard.Guard("langchain.set_config_context"):
+            callbacks = config.get("callbacks")
+            context = handler.context_of(getattr(callbacks, "parent_run_id", None))
+        return _InRun(original(config, *args, **kwargs), context)
+
+    return set_config_context
+
+
+def _attach(handler: Handler, run_manager: Any) -> object | None:
+    with guard.Guard("langchain.attach"):
+        context = handler.context_of(getattr(run_manager, "run_id", None))
+        if context is not None:
+            return otel_context.attach(context)
+    return None
+
+
+def _wrap_generate(handler: Handler, original: Any) -> Any:
+    @functools.wraps(original)
+    def _generate_with_cache(self: Any, *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:
+        token = _attach(handler, run_manager)
+        try:
+            return original(self, *args, run_manager=run_manager, **kwargs)
+        finally:
+            if token is not None:
+                otel_context.detach(token)  # type: ignore[arg-type]
+
+    return _generate_with_cache
+
+
+def _wrap_agenerate(handler: Handler, original: Any) -> Any:
+    @functools.wraps(original)
+    async def _agenerate_with_cache(self: Any, *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:
+        token = _attach(handler, run_manager)
+        try:
+            return await original(self, *args, run_manager=run_manager, **kwargs)
+        finally:
+            if token is not None:
+                otel_context.detach(token)  # type: ignore[arg-type]
+
+    return _agenerate_with_cache
+
+
+def _begin_step() -> tuple[list[object], Any]:
+    slot: list[object] = []
+    return slot, _STREAM.set(slot)
+
+
+def _end_step(slot: list[object], mark: Any) -> None:
+    _STREAM.reset(mark)
+    if slot:
+        otel_context.detach(slot[0])  # type: ignore[arg-type]
+
+
+def _wrap_stream(original: Any) -> Any:
+    @functools.wraps(original)
+    def stream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        steps = original(self, *args, **kwargs)
+        slot, mark = _begin_step()
+        try:
+            first = next(steps)
+        except StopIteration:
+            return
+        finally:
+            _end_step(slot, mark)
+        try:
+            yield first
+            yield from steps
+        finally:
+            steps.close()
+
+    return stream
+
+
+def _wrap_astream(original: Any) -> Any:
+    @functools.wraps(original)
+    async def astream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        steps = original(self, *args, **kwargs)
+        slot, mark = _begin_step()
+        try:
+            first = await anext(steps)
+        except StopAsyncIteration:
+            return
+        finally:
+            _end_step(slot, mark)
+        try:
+            yield first
+            async for chunk in steps:
+                yield chunk
+        finally:
+            await steps.aclose()
+
+    return astream

@@ -1,0 +1,140 @@
+"""What a LangChain run is and what it is called: pure functions, and the one hook that tells a graph's own name.
+
+Names that come from code (an agent's name, a node, a compiled graph) may become metric labels. A run's free name
+(`config={"run_name": …}`) may hold user input: it names a step in records and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from costspan.instrument.patch import Point
+from costspan.normalise.model_id import canonical_provider
+from costspan.normalise.owner_langchain import PLUMBING, owner_from_metadata
+from costspan.records import AGENT, RUN, STEP, TOOL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from costspan.instrument.spans import Unit
+
+_GRAPH_NAME: Final[ContextVar[str | None]] = ContextVar("costspan.graph_name", default=None)
+_CONTROL_FLOW: Final = frozenset({"GraphInterrupt", "GraphBubbleUp", "ParentCommand", "NodeInterrupt", "GraphDrained"})
+_NODE_TAG: Final = "graph:step:"
+_ANONYMOUS: Final = ("Runnable", "LangGraph", "ChannelWrite", "Branch", "_", "seq:")
+
+
+class Chain(NamedTuple):
+    """What a chain run is: its kind and name. `lazy` opens it only if something happens inside."""
+
+    kind: str
+    name: str | None
+    lazy: bool = False
+
+
+def chain(
+    name: str | None, metadata: Mapping[str, Any], tags: Sequence[str], around: Unit | None, outermost: bool
+) -> Chain | None:
+    """The unit that a chain run opens; None when it is plumbing and only passes its parent on.
+
+    In order of evidence: a named agent (`create_agent(name=…)`, or `agent_name` in the metadata) that is not the one we
+    are in already; a graph node; the outermost run of all; a chain that somebody named.
+    """
+    agent = _named_agent(metadata)
+    if agent is not None and _begins_agent(agent, name, around):
+        return Chain(AGENT, agent)
+    node = metadata.get("langgraph_node")
+    if node and name == node and any(tag.startswith(_NODE_TAG) for tag in tags):
+        return _node(metadata, agent, around)
+    if outermost and around is None:
+        return Chain(RUN, _workflow(name, metadata))
+    if name and not outermost and not name.startswith(_ANONYMOUS) and not _is_inside(agent, around):
+        return Chain(STEP, name, lazy=True)
+    return None
+
+
+def _named_agent(metadata: Mapping[str, Any]) -> str | None:
+    for key in ("lc_agent_name", "agent_name"):
+        value = metadata.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _begins_agent(agent: str, name: str | None, around: Unit | None) -> bool:
+    if around is None or around.owner.agent != agent:
+        return True
+    # An agent that calls itself through a tool starts again there; its own inner runs do not.
+    return name == agent and around.kind == TOOL
+
+
+def _is_inside(agent: str | None, around: Unit | None) -> bool:
+    return agent is not None and around is not None and around.kind == AGENT
+
+
+def _node(metadata: Mapping[str, Any], agent: str | None, around: Unit | None) -> Chain | None:
+    """A graph node is a step, unless it is the inside of an agent (`model`, `tools`, middleware)."""
+    if _is_inside(agent, around) or metadata.get("langgraph_node") in PLUMBING:
+        return None
+    _, step = owner_from_metadata(metadata)
+    return Chain(STEP, step)
+
+
+def _workflow(name: str | None, metadata: Mapping[str, Any]) -> str | None:
+    if metadata.get("ls_integration") or metadata.get("langgraph_version"):
+        return _GRAPH_NAME.get() or "LangGraph"
+    return name if name is not None and name.startswith("Runnable") and name.isidentifier() else None
+
+
+def agent_of(metadata: Mapping[str, Any], around: Unit | None) -> str | None:
+    """The agent of a call that no agent span encloses: a plain node that makes calls acts as one.
+
+    Inside an unnamed prebuilt agent the nodes are only called `model` or `agent`; the graph's name says more.
+    """
+    agent, _ = owner_from_metadata(metadata)
+    if agent in PLUMBING:
+        return around.owner.workflow if around is not None else None
+    return agent
+
+
+def model(
+    metadata: Mapping[str, Any], serialized: Mapping[str, Any] | None, params: Any
+) -> tuple[str | None, str | None]:
+    """(provider, model) of a call that starts; a model without a name is still counted."""
+    given: Mapping[str, Any] = params if isinstance(params, dict) else {}
+    found = metadata.get("ls_model_name")
+    for key in ("model", "model_name", "model_id", "deployment_name"):
+        found = found or given.get(key)
+    settings = (serialized or {}).get("kwargs") or {}
+    if not found and isinstance(settings, dict):
+        found = settings.get("model_name") or settings.get("model")
+    provider = metadata.get("ls_provider")
+    return canonical_provider(provider if isinstance(provider, str) else None), found if isinstance(found, str) else None
+
+
+def class_name(serialized: Mapping[str, Any] | None) -> str | None:
+    """The class that LangChain serialised: `["langchain", "retrievers", "MyRetriever"]` -> `MyRetriever`."""
+    path = (serialized or {}).get("id")
+    return str(path[-1]) if isinstance(path, list) and path else None
+
+
+def is_control_flow(error: BaseException) -> bool:
+    """True for exceptions by which LangGraph steers itself: they end a run without being an error."""
+    return any(kind.__name__ in _CONTROL_FLOW for kind in type(error).__mro__)
+
+
+def points() -> list[Point]:
+    """LangGraph asks a graph for its name just before it announces the run, also when the run has a free name."""
+
+    def wrap(original: Any) -> Any:
+        @functools.wraps(original)
+        def get_name(self: Any, *args: Any, **kwargs: Any) -> Any:
+            found = original(self, *args, **kwargs)
+            _GRAPH_NAME.set(found if isinstance(found, str) else None)
+            return found
+
+        return get_name
+
+    return [Point("langgraph.pregel", "Pregel.get_name", wrap)]

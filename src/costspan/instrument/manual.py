@@ -1,0 +1,313 @@
+"""The manual API for any code: `run`, `agent`, `step`, `tool` as decorators and context managers, and `record_call`.
+
+    with costspan.run("nightly report"):
+        with costspan.agent("writer"):
+            costspan.record_call(model="gpt-5-mini", provider="openai", input_tokens=1200, output_tokens=80)
+
+    @costspan.tool
+    async def search(query: str) -> str: ...
+
+Everything works on plain functions, coroutines, generators and async generators. While costspan is not enabled all of it
+does nothing and costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from opentelemetry import context as otel_context
+
+from costspan import conventions as c
+from costspan import guard
+from costspan.instrument.spans import SWITCH, Unit, current
+from costspan.normalise.model_id import canonical_provider
+from costspan.normalise.span_costspan import usage_attributes
+from costspan.normalise.usage import extract
+from costspan.records import AGENT, CALL, MISSING, RUN, STEP, TOOL, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_OPEN: Final[ContextVar[tuple[tuple[Scope, Unit, object], ...]]] = ContextVar("costspan.open_scopes", default=())
+
+
+class Scope:
+    """An agent, tool, step or run: `with` it, `async with` it, or decorate a function with it.
+
+    One Scope may be entered many times, also at once in several threads and tasks: each entry is a span of its own.
+    """
+
+    __slots__ = ("_entered", "kind", "name")
+
+    def __init__(self, kind: str, name: str | None) -> None:
+        self.kind = kind
+        self.name = name
+        self._entered: list[Unit] = []
+
+    def __enter__(self) -> Scope:
+        with guard.Guard("manual.enter"):
+            spans = SWITCH.spans
+            if spans is not None:
+                unit = spans.open(self.kind, self.name)
+                self._entered.append(unit)
+                _OPEN.set((*_OPEN.get(), (self, unit, otel_context.attach(unit.context))))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with guard.Guard("manual.exit"):
+            unit = self._leave()
+            if unit is None:
+                return  # entered while costspan was off
+            if SWITCH.spans is not None:
+                SWITCH.spans.close(unit, error=error)
+            else:
+                unit.span.end()
+
+    def _leave(self) -> Unit | None:
+        """The unit of the entry that is being left; detached if it was entered in this context."""
+        opened = _OPEN.get()
+        if opened and opened[-1][0] is self:
+            _OPEN.set(opened[:-1])
+            _, unit, token = opened[-1]
+            otel_context.detach(token)  # type: ignore[arg-type]
+            self._entered.remove(unit)
+            return unit
+        # Left in another context than it was entered in (a fixture, a callback): end the newest entry all the same.
+        return self._entered.pop() if self._entered else None
+
+    async def __aenter__(self) -> Scope:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function, coroutine function, generator function or async generator function."""
+        scope = Scope(self.kind, self.name or getattr(function, "__name__", None))
+        wrapper: Any
+        if inspect.isasyncgenfunction(function):
+            wrapper = _wrap_async_generator(scope, function)
+        elif inspect.isgeneratorfunction(function):
+            wrapper = _wrap_generator(scope, function)
+        elif inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with scope:
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with scope:
+                    return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[no-any-return]
+
+
+class _Steps:
+    """The span of a generator: open from the first step to the end, current only while a step runs."""
+
+    __slots__ = ("scope", "unit")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.unit: Unit | None = None
+
+    def attach(self) -> object:
+        """Make the span current for one step; the first step opens it."""
+        with guard.Guard("manual.generator"):
+            spans = SWITCH.spans
+            if self.unit is None and spans is not None:
+                self.unit = spans.open(self.scope.kind, self.scope.name)
+            if self.unit is not None:
+                return otel_context.attach(self.unit.context)
+        return None
+
+    @staticmethod
+    def detach(token: object) -> None:
+        if token is not None:
+            otel_context.detach(token)  # type: ignore[arg-type]
+
+    def close(self, error: BaseException | None) -> None:
+        """End the span, once."""
+        unit, self.unit = self.unit, None
+        with guard.Guard("manual.generator"):
+            if unit is not None and SWITCH.spans is not None:
+                SWITCH.spans.close(unit, error=error)
+
+
+def _wrap_generator(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        steps = _Steps(scope)
+        generator = function(*args, **kwargs)
+        advance: Callable[[], Any] = functools.partial(next, generator)
+        try:
+            while True:
+                token = steps.attach()
+                try:
+                    value = advance()
+                except StopIteration as stop:
+                    steps.close(None)
+                    return stop.value
+                finally:
+                    steps.detach(token)
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - handed on to the generator, as `yield from` does
+                    advance = functools.partial(generator.throw, error)
+                else:
+                    advance = functools.partial(generator.send, sent)
+        except BaseException as error:
+            steps.close(error)
+            raise
+
+    return wrapper
+
+
+def _wrap_async_generator(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        steps = _Steps(scope)
+        generator = function(*args, **kwargs)
+        advance: Callable[[], Any] = generator.__anext__
+        try:
+            while True:
+                token = steps.attach()
+                try:
+                    value = await advance()
+                except StopAsyncIteration:
+                    steps.close(None)
+                    return
+                finally:
+                    steps.detach(token)
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - handed on to the generator
+                    advance = functools.partial(generator.athrow, error)
+                else:
+                    advance = functools.partial(generator.asend, sent)
+        except BaseException as error:
+            steps.close(error)
+            raise
+
+    return wrapper
+
+
+def _scope(kind: str, name: Any) -> Any:
+    return Scope(kind, None)(name) if callable(name) else Scope(kind, name)
+
+
+@overload
+def run(name: F) -> F: ...
+@overload
+def run(name: str | None = None) -> Scope: ...
+def run(name: Any = None) -> Any:
+    """The outermost unit of work: `with costspan.run("nightly report"):`, `@costspan.run`, `@costspan.run("name")`.
+
+    `name` becomes the `workflow` label of metrics: write a constant, never user input.
+    """
+    return _scope(RUN, name)
+
+
+@overload
+def agent(name: F) -> F: ...
+@overload
+def agent(name: str | None = None) -> Scope: ...
+def agent(name: Any = None) -> Any:
+    """A named actor; calls inside belong to it. The name is a metric label: write a constant."""
+    return _scope(AGENT, name)
+
+
+@overload
+def step(name: F) -> F: ...
+@overload
+def step(name: str | None = None) -> Scope: ...
+def step(name: Any = None) -> Any:
+    """One line of the execution log. The name is in records and spans only, never a metric label."""
+    return _scope(STEP, name)
+
+
+@overload
+def tool(name: F) -> F: ...
+@overload
+def tool(name: str | None = None) -> Scope: ...
+def tool(name: Any = None) -> Any:
+    """A function that an agent has run; model calls inside it are its `nested` tokens."""
+    return _scope(TOOL, name)
+
+
+def record_call(  # noqa: PLR0913 - a call has this many facts
+    response: object = None,
+    *,
+    model: str | None = None,
+    provider: str | None = None,
+    usage: Usage | Mapping[str, object] | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    duration_seconds: float | None = None,
+    service_tier: str | None = None,
+    batch: bool = False,
+    error: BaseException | None = None,
+) -> None:
+    """Record a model call that no hook sees: a hand-made HTTP request, a batch job, a framework without an adapter.
+
+    Give the provider's `response` (payload, SDK object or LangChain message), or `usage` (a `records.Usage` or a provider's
+    usage mapping), or plain `input_tokens` (inclusive of cache) and `output_tokens`. Without any of them the call is counted
+    as unreported. It belongs to the agent, step and tool that enclose this line. Never raises.
+    """
+    with guard.Guard("record_call"):
+        spans = SWITCH.spans
+        if spans is None:
+            return
+        found = extract(usage if response is None and usage is not None and not isinstance(usage, Usage) else response,
+                        provider=provider)
+        counted = usage if isinstance(usage, Usage) else found.usage
+        if input_tokens is not None or output_tokens is not None:
+            counted = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        model = model or found.model
+        ended_ns = time.time_ns()
+        attributes: dict[str, Any] = {
+            c.OPERATION_NAME: c.CHAT,
+            c.PROVIDER_NAME: canonical_provider(provider or found.provider) or "unknown",
+        }
+        if model:
+            attributes[c.REQUEST_MODEL] = model
+        final: dict[str, Any] = dict(usage_attributes(counted)) if counted.source != MISSING else {}
+        for name, value in (
+            (c.RESPONSE_MODEL, found.model),
+            (c.RESPONSE_ID, found.response_id),
+            (c.OPENAI_SERVICE_TIER, service_tier or found.service_tier),
+            (c.STATED_COST, None if found.stated_cost_usd is None else str(found.stated_cost_usd)),
+            (c.FEES, json.dumps(dict(found.fees)) if found.fees else None),
+            (c.BATCH, batch or None),
+            (c.FINISH_REASONS, (found.finish_reason,) if found.finish_reason else None),
+        ):
+            if value is not None:
+                final[name] = value
+        started_ns = ended_ns - int((duration_seconds or 0) * 1e9)
+        unit = spans.open(CALL, model, attributes=attributes, started_ns=started_ns)
+        spans.close(unit, final, error=error, ended_ns=ended_ns)
+
+
+__all__ = ["agent", "current", "record_call", "run", "step", "tool"]

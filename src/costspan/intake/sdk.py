@@ -1,0 +1,59 @@
+"""The door in this process: OpenTelemetry's TracerProvider, ours or the user's (added to, never replaced)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from costspan import guard
+
+if TYPE_CHECKING:
+    from costspan.settings import Settings
+
+
+def find_provider(given: object, settings: Settings) -> tuple[Any, bool]:
+    """(provider, ours?): the one given, else the global one, else a new one that becomes the global one.
+
+    A new provider exports only what OpenTelemetry's variables ask for: nothing is opened unasked.
+    """
+    if given is not None:
+        return given, False
+    found = trace.get_tracer_provider()
+    if hasattr(found, "add_span_processor"):
+        return found, False
+    provider = TracerProvider()
+    with guard.Guard("trace exporter"):
+        _add_exporters(provider, settings)
+    trace.set_tracer_provider(provider)
+    return provider, True
+
+
+def _add_exporters(provider: TracerProvider, settings: Settings) -> None:
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+
+    for name in settings.traces:
+        if name == "otlp":
+            provider.add_span_processor(BatchSpanProcessor(_otlp_exporter()))
+        elif name == "console":
+            provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+        else:
+            guard.warn_once(
+                f"OTEL_TRACES_EXPORTER {name}",
+                f"OTEL_TRACES_EXPORTER={name} is not known here; use otlp, console or none, or set up your own TracerProvider",
+            )
+
+
+def _otlp_exporter() -> Any:
+    """The standard exporter for the protocol that OpenTelemetry's variables name; http/protobuf by default."""
+    import os
+
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    if protocol.strip() == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
+
+        return Grpc()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
+
+    return Http()

@@ -1,0 +1,183 @@
+"""The way of the data, once: span -> normalise -> price -> account -> sinks.
+
+Our own hooks come in as `Desk` (they know their owner and want cost on their span before it ends); other people's spans come
+in through `intake/sdk.py`, which calls `foreign_*`. What leaves goes to `Meters` and, when a run has ended, to the sinks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from costspan import conventions as c
+from costspan import guard
+from costspan.account.assemble import assemble
+from costspan.account.booking import make_call
+from costspan.account.ledger import Ledger, Node, RunState, node_attributes
+from costspan.account.meters import Exemplar, Meters
+from costspan.normalise import span_costspan
+from costspan.records import CALL, NO_USAGE, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from costspan.instrument.spans import Unit
+    from costspan.price.book import PriceBook
+
+
+
+class Pipeline:
+    """Prices calls once, books them, and turns an ended run into a record for the sinks."""
+
+    def __init__(
+        self, book: PriceBook, meters: Meters, ledger: Ledger, *, sinks: tuple[Callable[[Run], None], ...] = (),
+        metered: bool = False,
+    ) -> None:  # fmt: skip
+        self.book = book
+        self.meters = meters
+        self.ledger = ledger
+        self.sinks = sinks
+        self.metered = metered
+
+    # --- our own spans (Desk) --------------------------------------------------------------------------
+    def opened(self, unit: Unit) -> None:
+        """A unit of ours opens: give it a node; create metric children at 0 now that names are known."""
+        parent = unit.parent.state if unit.parent is not None else None
+        if unit.kind == CALL:
+            unit.state = parent
+            return
+        node = parent if isinstance(parent, Node) else None
+        run = None if node is not None else self._run(unit)
+        unit.state = self.ledger.open(unit.kind, unit.name, node, run)
+        owner = unit.owner
+        self.meters.known(workflow=owner.workflow)
+        if unit.kind == TOOL:
+            self.meters.known(agent=owner.agent, tool=unit.name)
+
+    @staticmethod
+    def _run(unit: Unit) -> RunState:
+        workflow = unit.owner.workflow
+        return RunState(unit.run_id, workflow, unit.span.get_span_context().trace_id, unit.started_ns)
+
+    def closing(self, unit: Unit, ended_ns: int) -> Mapping[str, str | int | float | bool]:
+        """A unit of ours ends: account for it and answer with the attributes that its span gets."""
+        record = own_record(unit, ended_ns)
+        reading = span_costspan.read(record)
+        if reading is None:
+            return {}
+        node = unit.state if isinstance(unit.state, Node) else None
+        if unit.kind == CALL:
+            call = make_call(record, reading, unit.owner, self.book)
+            self._book(node, record, reading, call)
+            return call_attributes(call, metered=self.metered)
+        if node is None:
+            return {}
+        self._close(node, unit.owner, record, reading)
+        return node_attributes(node)
+
+    # --- calls and units, whoever told of them -----------------------------------------------------------
+    def _book(self, node: Node | None, record: SpanRecord, reading: Reading, call: Call) -> None:
+        self.ledger.book(node, call)
+        if node is not None:
+            self.ledger.keep(node.run, record, reading, call)
+        self.meters.call(call)
+
+    def _close(self, node: Node, owner: Owner, record: SpanRecord, reading: Reading) -> None:
+        run = node.run
+        self.ledger.keep(run, record, reading)
+        if node.kind == TOOL:
+            self._tool(node, owner, record, reading)
+        if node.parent is None:
+            self.ledger.end_run(run)
+            self._finish(run, node, record, reading)
+
+    def _tool(self, node: Node, owner: Owner, record: SpanRecord, reading: Reading) -> None:
+        exemplar = Exemplar(f"{record.trace_id:032x}", f"{record.span_id:016x}", record.end_ns)
+        seconds = max(0, record.end_ns - record.start_ns) / 1e9
+        self.meters.tool(node.name, owner.agent, outcome=reading.outcome, duration_seconds=seconds, exemplar=exemplar)
+        inside = node.subtree
+        if inside.calls:
+            self.meters.tool_tokens(
+                node.name, "nested", inside.input_tokens + inside.output_tokens, inside.cost_usd, exemplar
+            )
+
+    def _finish(self, run: RunState, node: Node, record: SpanRecord, reading: Reading) -> None:
+        """The outermost unit has ended: metrics of the run, its record for whoever wants it."""
+        if not self.sinks:
+            self.meters.run(bare_run(run, node, record, reading))
+            return
+        finished = self.assemble(run)
+        for one in finished:
+            self.meters.run(one)
+            for sink in self.sinks:
+                with guard.Guard(f"sink {getattr(sink, '__name__', type(sink).__name__)}"):
+                    sink(one)
+
+    def assemble(self, run: RunState) -> tuple[Run, ...]:
+        """The run's record from its spans; calls are priced as they were when they were booked."""
+        def make(record: SpanRecord, reading: Reading, owner: Owner) -> Call:
+            booked = run.calls.get(record.span_id)
+            if booked is None:
+                return make_call(record, reading, owner, self.book)
+            return booked if booked.owner == owner else replace(booked, owner=owner)
+
+        found = assemble(run.spans, make=make)
+        runs = found.runs
+        if run.dropped_spans and runs:
+            note = f"{run.dropped_spans} spans beyond the first {len(run.spans)} are in metrics only"
+            runs = (replace(runs[0], notes=(*runs[0].notes, note)), *runs[1:])
+        return runs
+
+
+def own_record(unit: Unit, ended_ns: int) -> SpanRecord:
+    """One of our own units in neutral form."""
+    context = unit.span.get_span_context()
+    parent = getattr(unit.span, "parent", None)
+    return SpanRecord(
+        trace_id=context.trace_id,
+        span_id=context.span_id,
+        parent_id=parent.span_id if parent is not None else 0,
+        name=unit.name or "",
+        scope=c.SCOPE,
+        scope_version="",
+        start_ns=unit.started_ns,
+        end_ns=ended_ns,
+        attributes=unit.attributes,
+    )
+
+
+def call_attributes(call: Call, *, metered: bool) -> dict[str, str | int | float | bool]:
+    """What a priced call adds to its span. Nothing is written for what is not known."""
+    found: dict[str, str | int | float | bool] = {}
+    if metered:
+        found[c.METERED] = True
+    cost = call.cost
+    if cost is not None:
+        found[c.COST_AMOUNT] = float(cost.amount_usd)
+        found[c.COST_CURRENCY] = "USD"
+        found[c.COST_SOURCE] = "provider" if cost.source == "provider" else "local"
+        found[c.PRICE_SOURCE] = cost.source
+        found[c.PRICE_REF] = cost.ref
+    if call.context_window_tokens:
+        found[c.CONTEXT_WINDOW_SIZE] = call.context_window_tokens
+        used = call.usage.total_tokens
+        if used is not None:
+            found[c.CONTEXT_UTILIZATION] = used / call.context_window_tokens
+    return found
+
+
+def bare_run(run: RunState, node: Node, record: SpanRecord, reading: Reading) -> Run:
+    """Just enough of a run for its metrics, where nobody asked for the record."""
+    total = node.subtree
+    usage = Usage(total.input_tokens, total.output_tokens) if total.told else NO_USAGE
+    return Run(
+        id=run.id,
+        workflow=run.workflow,
+        started_ns=run.started_ns,
+        ended_ns=record.end_ns,
+        outcome=reading.outcome,
+        trace_ids=(f"{run.trace_id:032x}",),
+        totals=Totals(calls=total.calls, usage=usage, cost_usd=total.cost_usd if total.priced else None),
+    )
+
+
