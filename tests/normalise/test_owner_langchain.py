@@ -26,13 +26,13 @@ def test_a_path_has_no_task_ids(namespace: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("metadata", "owner"),
     [
-        ({"lc_agent_name": "PM", "langgraph_node": "model", "langgraph_checkpoint_ns": f"{PM}|{MODEL}"}, ("PM", "pm/model")),
+        ({"lc_agent_name": "PM", "langgraph_node": "model", "langgraph_checkpoint_ns": f"{PM}|{MODEL}"}, ("PM", "pm")),
         ({"lc_agent_name": "PM", "agent_name": "other"}, ("PM", None)),
         ({"agent_name": "Writer", "langgraph_node": "write"}, ("Writer", "write")),
         ({"langgraph_node": "qa", "langgraph_checkpoint_ns": "qa:39a9c474"}, ("qa", "qa")),
-        ({"langgraph_node": "model", "langgraph_checkpoint_ns": f"{PM}|{MODEL}"}, ("pm", "pm/model")),
-        ({"langgraph_node": "agent", "langgraph_checkpoint_ns": f"{PM}|agent:1-2"}, ("pm", "pm/agent")),
-        ({"langgraph_node": "Todo.before_model", "checkpoint_ns": f"{PM}|Todo.before_model:1"}, ("pm", "pm/Todo.before_model")),
+        ({"langgraph_node": "model", "langgraph_checkpoint_ns": f"{PM}|{MODEL}"}, ("pm", "pm")),
+        ({"langgraph_node": "agent", "langgraph_checkpoint_ns": f"{PM}|agent:1-2"}, ("pm", "pm")),
+        ({"langgraph_node": "Todo.before_model", "checkpoint_ns": f"{PM}|Todo.before_model:1"}, ("pm", "pm")),
         ({"langgraph_node": "model", "langgraph_checkpoint_ns": MODEL}, ("model", "model")),
         ({"langgraph_checkpoint_ns": MODEL}, ("model", "model")),
         ({"langgraph_node": "qa"}, ("qa", "qa")),

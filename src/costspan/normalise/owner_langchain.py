@@ -40,19 +40,20 @@ def owner_from_metadata(metadata: Mapping[str, object]) -> tuple[str | None, str
        middleware's hook): an unnamed agent is known by the node it runs in, a plain function node by its own name;
     4. `langgraph_node`, whatever it is called: it is the only name there is.
 
-    The step is the node's path (`node_path`), else `langgraph_node`. `langgraph_step` counts supersteps, so it would make
+    The step is the node's path (`node_path`) without that plumbing (`pm/model` is the step `pm`), the whole path where it
+    is nothing but plumbing, else `langgraph_node`. `langgraph_step` counts supersteps, so it would make
     every round of one node a step of its own: it is not part of the name. A run's free name is never read here, because
     it may hold user input.
     """
     nodes = _nodes(_text(metadata, "langgraph_checkpoint_ns") or _text(metadata, "checkpoint_ns") or "")
     node = _text(metadata, "langgraph_node")
-    step = "/".join(nodes) or node
+    step = "/".join(name for name in nodes if not is_plumbing(name)) or "/".join(nodes) or node
     for key in AGENT_KEYS:
         named = _text(metadata, key)
         if named is not None:
             return named, step
     for candidate in reversed(nodes):
-        if not _is_plumbing(candidate):
+        if not is_plumbing(candidate):
             return candidate, step
     return node or (nodes[-1] if nodes else None), step
 
@@ -62,7 +63,8 @@ def _nodes(checkpoint_ns: str) -> list[str]:
     return [name for name in (part.partition(_TASK)[0] for part in parts) if name]
 
 
-def _is_plumbing(node: str) -> bool:
+def is_plumbing(node: str) -> bool:
+    """True for a node that `create_agent` itself puts into every agent's graph."""
     return node in PLUMBING or node.endswith(_MIDDLEWARE_HOOKS)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from costspan.records import SpanRecord
 
 DIALECT: Final = "costspan"
+CANCELLING: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "Interrupted"})
+"""Classes of exceptions that end work without being an error."""
 _NAME: Final = {AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, STEP: c.STEP, RUN: c.WORKFLOW_NAME}
 _COUNTS: Final = (
     c.INPUT_TOKENS,
@@ -149,4 +151,4 @@ def _outcome(record: SpanRecord) -> str:
     error = record.attributes.get(c.ERROR_TYPE)
     if error is None:
         return "error" if record.error else "ok"
-    return "cancelled" if str(error).rpartition(".")[2] in {"CancelledError", "GeneratorExit", "KeyboardInterrupt"} else "error"
+    return "cancelled" if str(error).rpartition(".")[2] in CANCELLING else "error"

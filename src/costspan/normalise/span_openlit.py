@@ -1,0 +1,120 @@
+"""OpenLIT (scopes `openlit.instrumentation.<library>`) -> Reading.
+
+The convention's names, but not its counts everywhere (read from the source of 1.45): the Anthropic and Bedrock packages
+hand on the provider's input, which is exclusive of the cache; the LangChain package does the same for Anthropic and has
+lost the cache counts by then, so the prompt's size is not known. Where a stream tells no usage it writes its own guess
+(characters divided by two), without a mark. Its cost comes from a table that misses dated names as 0: not read.
+Agents are named after LangGraph's nodes, at best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from costspan import conventions as c
+from costspan.normalise.extracted import plus
+from costspan.normalise.owner_langchain import is_plumbing
+from costspan.normalise.span_attributes import parsed, seconds, settled, text
+from costspan.normalise.span_genai import CACHE_READ, KINDS, kind_of, read_as, without_end
+from costspan.records import AGENT, CALL, MISSING, NO_USAGE, Reading, Usage
+
+if TYPE_CHECKING:
+    from costspan.records import SpanRecord
+
+DIALECT: Final = "openlit"
+PREFIX: Final = "openlit.instrumentation."
+LANGCHAIN: Final = "openlit.instrumentation.langchain"
+LANGGRAPH: Final = "openlit.instrumentation.langgraph"
+OPENAI: Final = "openlit.instrumentation.openai"
+EXCLUSIVE: Final = frozenset({"openlit.instrumentation.anthropic", "openlit.instrumentation.bedrock"})
+"""Packages that write the provider's input without the cache."""
+GUESSED: Final = "estimated_by_emitter"
+LOST_CACHE: Final = "cache_tokens_lost"
+_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - the name of an attribute
+
+
+def read(record: SpanRecord) -> Reading | None:
+    """The meaning of an OpenLIT span."""
+    get = record.attributes.get
+    kind = kind_of(get)
+    if kind is None and get(c.OPERATION_NAME) is None:
+        # A call that failed before its answer carries no attributes at all; its name begins with the operation.
+        kind = KINDS.get(record.name.partition(" ")[0])
+    if kind is None:
+        return None
+    reading = read_as(record, DIALECT, kind)
+    if reading is None:
+        return None
+    if kind == CALL:
+        _mend(record, reading)
+    elif kind == AGENT and record.scope == LANGGRAPH and (reading.name is None or is_plumbing(reading.name)):
+        return None
+    return reading
+
+
+def _mend(record: SpanRecord, reading: Reading) -> None:
+    get = record.attributes.get
+    if reading.operation is None:
+        reading.operation, _, asked = record.name.partition(" ")
+        reading.request_model = asked or None
+    if reading.stream:
+        reading.time_to_first_token_seconds = seconds(get(_FIRST_TOKEN))
+    _unname(reading, text(get(c.PROVIDER_NAME)))
+    if reading.usage.source == MISSING:
+        return
+    if _is_guess(record, reading):
+        reading.usage = NO_USAGE
+        reading.problems = (*reading.problems, GUESSED)
+        reading.missing_reason = "stream_without_usage" if reading.stream else None
+    elif record.scope in EXCLUSIVE:
+        _include_cache(reading)
+    elif record.scope == LANGCHAIN and reading.provider in ("anthropic", "aws.bedrock") and not reading.stream:
+        usage = reading.usage
+        reading.usage = Usage(output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens, source=MISSING)
+        reading.problems = (*reading.problems, LOST_CACHE)
+    if reading.stream and record.scope in EXCLUSIVE:
+        without_end(reading)
+
+
+def _unname(reading: Reading, provider: str | None) -> None:
+    """The LangChain package writes the provider where it does not find the model."""
+    if reading.request_model == provider:
+        reading.request_model = None
+    if reading.response_model == provider:
+        reading.response_model = None
+
+
+def _include_cache(reading: Reading) -> None:
+    usage, problems = reading.usage, list(reading.problems)
+    whole = plus(usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
+    reading.usage = settled(replace(usage, input_tokens=whole), problems)
+    reading.problems = tuple(problems)
+
+
+def _is_guess(record: SpanRecord, reading: Reading) -> bool:
+    """A stream whose counts no provider told.
+
+    The OpenAI package writes cache counts, if only 0, as soon as there is a usage. The LangChain package always writes
+    them; there the guess is known by its rule where the answer is exported, and it never has cached tokens. What it
+    writes for embeddings is always a guess.
+    """
+    get = record.attributes.get
+    if record.scope == LANGCHAIN:
+        if reading.operation == c.EMBEDDINGS:
+            return True
+        return reading.stream and not reading.usage.cache_read_tokens and _fits_rule(reading.usage, get("gen_ai.output.messages"))
+    return record.scope == OPENAI and reading.stream and all(get(key) is None for key in CACHE_READ)
+
+
+def _fits_rule(usage: Usage, messages: object) -> bool:
+    found = parsed(messages)
+    if not isinstance(found, list):
+        return False
+    length = 0
+    for message in found:
+        parts = message.get("parts") if isinstance(message, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            content = part.get("content") if isinstance(part, dict) else None
+            length += len(content) if isinstance(content, str) else 0
+    return length > 0 and usage.output_tokens == -(-length // 2)
