@@ -169,7 +169,8 @@ class _Gzip:
             block = self._unpacker.decompress(data)
         except zlib.error:
             for position in range(len(data)):
-                yield before.decompress(data[position : position + 1])
+                if block := before.decompress(data[position : position + 1]):
+                    yield block
             raise
         if block:
             yield block
