@@ -56,13 +56,38 @@ _STARTS: Final[tuple[tuple[str, Reader], ...]] = (
 )
 """Scopes of a family; the first match counts."""
 _OPENLLMETRY: Final = frozenset(
-    f"opentelemetry.instrumentation.{library}"
-    for library in (
-        "agno alephalpha anthropic bedrock cohere crewai crewai.instrumentation google_generativeai groq haystack langchain "
-        "llamaindex mcp mistralai ollama openai openai.v0 openai.v1 openai_agents replicate sagemaker together transformers "
-        "vertexai voyageai watsonx writer"
-    ).split()
-) | {"traceloop.tracer", "traceloop.sdk"}
+    {
+        "traceloop.tracer",
+        "traceloop.sdk",
+        "opentelemetry.instrumentation.agno",
+        "opentelemetry.instrumentation.alephalpha",
+        "opentelemetry.instrumentation.anthropic",
+        "opentelemetry.instrumentation.bedrock",
+        "opentelemetry.instrumentation.cohere",
+        "opentelemetry.instrumentation.crewai",
+        "opentelemetry.instrumentation.crewai.instrumentation",
+        "opentelemetry.instrumentation.google_generativeai",
+        "opentelemetry.instrumentation.groq",
+        "opentelemetry.instrumentation.haystack",
+        "opentelemetry.instrumentation.langchain",
+        "opentelemetry.instrumentation.llamaindex",
+        "opentelemetry.instrumentation.mcp",
+        "opentelemetry.instrumentation.mistralai",
+        "opentelemetry.instrumentation.ollama",
+        "opentelemetry.instrumentation.openai",
+        "opentelemetry.instrumentation.openai.v0",
+        "opentelemetry.instrumentation.openai.v1",
+        "opentelemetry.instrumentation.openai_agents",
+        "opentelemetry.instrumentation.replicate",
+        "opentelemetry.instrumentation.sagemaker",
+        "opentelemetry.instrumentation.together",
+        "opentelemetry.instrumentation.transformers",
+        "opentelemetry.instrumentation.vertexai",
+        "opentelemetry.instrumentation.voyageai",
+        "opentelemetry.instrumentation.watsonx",
+        "opentelemetry.instrumentation.writer",
+    }
+)
 """OpenLLMetry's packages share their prefix with OpenTelemetry's own, which instrument databases and web frameworks."""
 _MARKS: Final[tuple[tuple[str, Reader], ...]] = (
     (span_openinference.KIND, span_openinference.read),

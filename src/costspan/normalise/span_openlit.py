@@ -16,7 +16,7 @@ from costspan import conventions as c
 from costspan.normalise.extracted import plus
 from costspan.normalise.owner_langchain import is_plumbing
 from costspan.normalise.span_attributes import parsed, seconds, settled, text
-from costspan.normalise.span_genai import CACHE_READ, KINDS, kind_of, read_as, without_end
+from costspan.normalise.span_genai import CACHE_READ, KINDS, kind_of, read_as, usage_of, without_end
 from costspan.records import AGENT, CALL, MISSING, NO_USAGE, Reading, Usage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ EXCLUSIVE: Final = frozenset({"openlit.instrumentation.anthropic", "openlit.inst
 """Packages that write the provider's input without the cache."""
 GUESSED: Final = "estimated_by_emitter"
 LOST_CACHE: Final = "cache_tokens_lost"
-_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - the name of an attribute
+_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"
 
 
 def read(record: SpanRecord) -> Reading | None:
@@ -68,13 +68,24 @@ def _mend(record: SpanRecord, reading: Reading) -> None:
         reading.problems = (*reading.problems, GUESSED)
         reading.missing_reason = "stream_without_usage" if reading.stream else None
     elif record.scope in EXCLUSIVE:
-        _include_cache(reading)
-    elif record.scope == LANGCHAIN and reading.provider in ("anthropic", "aws.bedrock") and not reading.stream:
-        usage = reading.usage
+        _include_cache(reading, usage_of(get, reading.operation))
+        if reading.stream:
+            without_end(reading)
+    elif record.scope == LANGCHAIN:
+        _forget_lost(reading)
+
+
+def _forget_lost(reading: Reading) -> None:
+    """What the LangChain package does not find it writes as 0: cache writes, and all of the cache in Anthropic's answers.
+
+    Only a stream's counts are LangChain's own there, inclusive and complete.
+    """
+    usage = reading.usage
+    if reading.provider in ("anthropic", "aws.bedrock") and not reading.stream:
         reading.usage = Usage(output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens, source=MISSING)
         reading.problems = (*reading.problems, LOST_CACHE)
-    if reading.stream and record.scope in EXCLUSIVE:
-        without_end(reading)
+    elif usage.cache_write_tokens == 0:
+        reading.usage = replace(usage, cache_write_tokens=None)
 
 
 def _unname(reading: Reading, provider: str | None) -> None:
@@ -85,10 +96,11 @@ def _unname(reading: Reading, provider: str | None) -> None:
         reading.response_model = None
 
 
-def _include_cache(reading: Reading) -> None:
-    usage, problems = reading.usage, list(reading.problems)
-    whole = plus(usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
-    reading.usage = settled(replace(usage, input_tokens=whole), problems)
+def _include_cache(reading: Reading, told: Usage) -> None:
+    """Start again from the counts as written: beside an exclusive input the cache's parts look too large."""
+    problems: list[str] = []
+    whole = plus(told.input_tokens, told.cache_read_tokens, told.cache_write_tokens)
+    reading.usage = settled(replace(told, input_tokens=whole), problems)
     reading.problems = tuple(problems)
 
 

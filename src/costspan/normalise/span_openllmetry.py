@@ -127,7 +127,7 @@ def _crewai(record: SpanRecord, get: Get, kind: str) -> Reading | None:
 def _crew_sum(reading: Reading, told: str | None) -> None:
     if told is None:
         return
-    counts = {name: number for name, digits in _CREW_COUNT.findall(told.replace("'", "")) if (number := count(int(digits))) is not None}
+    counts = {name: count(int(digits)) for name, digits in _CREW_COUNT.findall(told.replace("'", ""))}
     found = extract({"usage": counts})
     if found.usage.input_tokens is not None:
         reading.usage = replace(found.usage, source=known(found.usage))

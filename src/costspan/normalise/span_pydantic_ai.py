@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
-from costspan.normalise.extracted import Extracted
 from costspan.normalise.span_attributes import count, parsed_object, text
 from costspan.normalise.span_genai import read_as, with_sums
 from costspan.normalise.usage import extract
@@ -22,6 +21,7 @@ from costspan.records import AGENT, CALL, MISSING, Reading, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from costspan.normalise.extracted import Extracted
     from costspan.records import SpanRecord
 
     Get = Callable[[str], object]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DIALECT: Final = "strands"
 SCOPE: Final = "strands.telemetry.tracer"
-_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - the name of an attribute
+_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"
 _MILLISECONDS: Final = 1e-3
 
 

@@ -11,7 +11,6 @@ Source: ai-sdk.dev/docs/ai-sdk-core/telemetry; the providers' packages @ai-sdk/a
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.extracted import money, peek, plus
@@ -22,6 +21,7 @@ from costspan.records import AGENT, CALL, MISSING, STEP, TOOL, Reading, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
     from costspan.records import SpanRecord
 
