@@ -23,9 +23,12 @@ Origin: TypeAlias = "tuple[str, str, int]"
 
 
 class Single:
-    """One counter or gauge: its value, when it was born, and the last amount that was added with its origin."""
+    """One counter or gauge: its value, when it was born, and the last amount that was added with its origin.
 
-    __slots__ = ("created_ns", "labels", "last", "origin", "spec", "value")
+    `mirrored` belongs to whoever mirrors the series elsewhere (multiprocess mode).
+    """
+
+    __slots__ = ("created_ns", "labels", "last", "mirrored", "origin", "spec", "value")
 
     def __init__(self, spec: Spec, labels: tuple[str, ...], created_ns: int) -> None:
         self.spec = spec
@@ -34,12 +37,13 @@ class Single:
         self.value: Number = 0
         self.last: Number = 0
         self.origin: Origin | None = None
+        self.mirrored: Any = None
 
 
 class Buckets:
     """One histogram: counts per bucket (not cumulative, the last is +Inf), sum, and the last exemplar of each bucket."""
 
-    __slots__ = ("bounds", "counts", "created_ns", "exemplars", "labels", "spec", "total")
+    __slots__ = ("bounds", "counts", "created_ns", "exemplars", "labels", "mirrored", "spec", "total")
 
     def __init__(self, spec: Spec, labels: tuple[str, ...], created_ns: int) -> None:
         self.spec = spec
@@ -49,6 +53,7 @@ class Buckets:
         self.counts = [0] * (len(spec.bounds) + 1)
         self.total: Number = 0
         self.exemplars: list[tuple[Number, Origin] | None] = [None] * len(self.counts)
+        self.mirrored: Any = None
 
     def observe(self, value: float, origin: Origin | None) -> None:
         index = bisect_left(self.bounds, value)

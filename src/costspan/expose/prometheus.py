@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from costspan.account.meters import Meters, Metric
+    from costspan.account.meter_state import Metric
+    from costspan.account.meters import Meters
 
 
 class MetersCollector(Collector):
