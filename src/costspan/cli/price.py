@@ -1,0 +1,198 @@
+"""`costspan price`: what a call costs, by hand for one model, or for a file of calls."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
+
+import typer
+
+from costspan.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from costspan.price.book import PriceBook
+    from costspan.records import Cost, Unpriced, Usage
+
+_FIELDS: Final = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+    "cache_write_1h": "cache_write_1h_tokens",
+    "reasoning": "reasoning_tokens",
+    "input_audio": "input_audio_tokens",
+    "output_audio": "output_audio_tokens",
+}
+"""Names of token counts in a batch file, and in our records."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(name="price", help="What does a call cost? For one model, or for a file of calls (--batch).")(price)
+
+
+def price(
+    model: Annotated[str | None, typer.Argument(help="A model's name in any spelling, for example gpt-4o.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Who serves it; needed where the name does not tell.")] = None,
+    at: Annotated[str | None, typer.Option(help="Date or time of the call in UTC, for example 2026-01-31 (default: now).")] = None,
+    input_tokens: Annotated[int, typer.Option("--input", help="All input tokens, cached ones included.")] = 0,
+    output_tokens: Annotated[int, typer.Option("--output", help="All output tokens, reasoning included.")] = 0,
+    cache_read: Annotated[int, typer.Option(help="Input tokens read from a cache.")] = 0,
+    cache_write: Annotated[int, typer.Option(help="Input tokens written to a cache.")] = 0,
+    cache_write_1h: Annotated[int, typer.Option("--cache-write-1h", help="The part of --cache-write kept for an hour.")] = 0,
+    reasoning: Annotated[int, typer.Option(help="Output tokens spent on reasoning.")] = 0,
+    input_audio: Annotated[int, typer.Option(help="Input tokens that are audio.")] = 0,
+    output_audio: Annotated[int, typer.Option(help="Output tokens that are audio.")] = 0,
+    service_tier: Annotated[str | None, typer.Option(help="As the response told: priority, flex …")] = None,
+    batch: Annotated[Path | None, typer.Option(help="A file with one call as a JSON object per line; - reads stdin.")] = None,
+    as_batch: Annotated[bool, typer.Option("--batch-api", help="The call went through the provider's batch API.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the price of one call, or of each call in a file. Exit code 3 when a single call has no price."""
+    if (model is None) == (batch is None):
+        raise UsageError("give either a MODEL (costspan price gpt-4o --input 1000 --output 100) or --batch FILE")
+    book = open_book()
+    if batch is not None:
+        sys.exit(_price_file(book, batch, as_json=as_json))
+    counts = {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "cache_read": cache_read,
+        "cache_write": cache_write,
+        "cache_write_1h": cache_write_1h,
+        "reasoning": reasoning,
+        "input_audio": input_audio,
+        "output_audio": output_audio,
+    }
+    case = {"provider": provider, "model": model, "at": at, "usage": counts, "service_tier": service_tier, "batch": as_batch}
+    answer = price_case(book, case)
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        _print_priced(book, case, answer)
+    sys.exit(0 if answer["cost_usd"] is not None else 3)
+
+
+def open_book() -> PriceBook:
+    """The price book with the overrides that COSTSPAN_PRICES names; a file that cannot be used raises SettingsError."""
+    from costspan import settings
+    from costspan.price.book import PriceBook
+
+    return PriceBook(settings.read().prices, strict=True)
+
+
+def price_case(book: PriceBook, case: Mapping[str, Any]) -> dict[str, Any]:
+    """Price one call of a batch file; the answer has the file's `id` and never raises for a call that has no price."""
+    from costspan.records import Cost, Unpriced
+
+    priced: Cost | Unpriced
+    try:
+        priced = book.price(
+            usage_of(case.get("usage")),
+            provider=case.get("provider"),
+            model=case.get("model"),
+            at_ns=time_ns(case.get("at")),
+            service_tier=case.get("service_tier"),
+            batch=case.get("batch") is True,
+            fees=case.get("fees"),
+        )
+    except InputError as error:
+        priced = Unpriced("invalid_usage", str(error))
+    known = isinstance(priced, Cost)
+    return {
+        "id": case.get("id"),
+        "cost_usd": plain(priced.amount_usd) if isinstance(priced, Cost) else None,
+        "price_source": priced.source if isinstance(priced, Cost) else "unknown",
+        "price_ref": priced.ref if isinstance(priced, Cost) else None,
+        "reason": None if known else priced.reason,
+        **({"by_cost_type": {kind: plain(part) for kind, part in priced.by_type.items()}} if isinstance(priced, Cost) else {}),
+        **({"detail": priced.detail} if isinstance(priced, Unpriced) and priced.detail else {}),
+    }
+
+
+def usage_of(raw: object) -> Usage:
+    """Usage from a batch file's names. Counts that are not given are 0; a null is a count that nobody knows."""
+    from costspan.records import Usage
+
+    if not isinstance(raw, dict):
+        raise InputError("usage must be an object like {\"input_tokens\": 1000, \"output_tokens\": 100}")
+    unknown = sorted(set(raw) - set(_FIELDS))
+    if unknown:
+        message = f"usage has an unknown count {unknown[0]!r}; known are {', '.join(_FIELDS)}"
+        raise InputError(message)
+    return Usage(**{"input_tokens": 0, "output_tokens": 0, **{_FIELDS[name]: value for name, value in raw.items()}})
+
+
+def time_ns(at: object) -> int:
+    """An ISO 8601 date or time (UTC where it does not say) in nanoseconds since the epoch; None means now."""
+    from costspan.price.schedule import to_ns
+
+    if at is None:
+        return to_ns(datetime.now(UTC))
+    try:
+        return to_ns(datetime.fromisoformat(at))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        message = f"at is {at!r:.40}, not a date like 2026-01-31 or a time like 2026-01-31T16:00:00Z"
+        raise InputError(message) from None
+
+
+def plain(amount: Decimal) -> str:
+    """A decimal without an exponent and without zeros that say nothing."""
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def price_lines(book: PriceBook, lines: Iterable[str]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """(answer, readable) for each line that is not blank; a line that is no JSON object is answered too, with its number."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            case = json.loads(line)
+        except ValueError:
+            case = None
+        if isinstance(case, dict):
+            yield price_case(book, case), True
+        else:
+            print(f"costspan: line {number} is not a JSON object; it is left unpriced", file=sys.stderr)
+            yield {"id": None, "cost_usd": None, "price_source": "unknown", "price_ref": None, "reason": "invalid_usage"}, False
+
+
+def _price_file(book: PriceBook, path: Path, *, as_json: bool) -> int:
+    if str(path) == "-":
+        return _print_lines(book, sys.stdin, as_json=as_json)
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return _print_lines(book, lines, as_json=as_json)
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'})"
+        raise InputError(message) from None
+
+
+def _print_lines(book: PriceBook, lines: TextIO, *, as_json: bool) -> int:
+    all_readable = True
+    for answer, readable in price_lines(book, lines):
+        all_readable = all_readable and readable
+        if as_json:
+            print(json.dumps(answer))
+        elif answer["cost_usd"] is None:
+            print(f"{answer['id']}\tunknown\t{answer['reason']}")
+        else:
+            print(f"{answer['id']}\t{answer['cost_usd']}\t{answer['price_ref']} ({answer['price_source']})")
+    return 0 if all_readable else 1
+
+
+def _print_priced(book: PriceBook, case: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    provider, name = book.canonical(case["provider"], case["model"])
+    if answer["cost_usd"] is None:
+        print(f"no price: {answer.get('detail') or answer['reason']}", file=sys.stderr)
+        return
+    print(f"{provider}/{name}  ${answer['cost_usd']}  ({answer['price_source']}: {answer['price_ref']})")
+    for kind, part in answer["by_cost_type"].items():
+        print(f"  {kind:<18} ${part}")

@@ -1,0 +1,185 @@
+"""Which price applies to a (provider, model): override, then our own list, then the bundled table, then nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from costspan.normalise.model_id import LOCAL_PROVIDERS, Spelling, canonical_provider, clean_model, spellings
+from costspan.price import overlay, table
+from costspan.price.overlay import PriceList, shipped
+from costspan.price.rates import Rates, vector
+from costspan.price.schedule import period
+from costspan.records import Unpriced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from costspan.price.rows import Row
+
+_BATCH = frozenset({"batch", "batches", "on_demand_batch"})
+_TIER_WORDS = {
+    "flex": "flex",
+    "on_demand_flex": "flex",
+    "priority": "priority",
+    "on_demand_priority": "priority",
+    "fast": "fast",
+}
+
+
+_ADVICE = "add it to the file that COSTSPAN_PRICES names (docs/prices.md)"
+
+
+class Missing(NamedTuple):
+    """No price for a while: `since_ns <= time < until_ns`."""
+
+    why: Unpriced
+    since_ns: int
+    until_ns: int
+
+
+class Match(NamedTuple):
+    """What a (provider, model) is, whatever the time: its canonical names and where its prices are."""
+
+    provider: str | None
+    model: str | None
+    overrides: tuple[Row, ...] = ()
+    rows: tuple[Row, ...] = ()
+    found: table.Found | None = None
+    alias: Match | None = None
+    """What an override says that this model is the same as."""
+
+
+def tier_of(provider: str | None, service_tier: str | None, batch: bool) -> str | None:
+    """The tier that changes the price (`batch`, `flex`, `priority`, `fast`), None for the standard list.
+
+    `service_tier` is the response's. Anthropic's priority tier is capacity bought ahead, at list price per token.
+    """
+    word = service_tier.strip().lower() if isinstance(service_tier, str) else ""
+    if batch is True or word in _BATCH:
+        return "batch"
+    tier = _TIER_WORDS.get(word)
+    return None if tier == "priority" and provider == "anthropic" else tier
+
+
+def match(overrides: PriceList, provider: str | None, model: str | None) -> Match:
+    """Who was called and what it is priced as. Never raises; names nobody knows come back cleaned."""
+    who = canonical_provider(provider)
+    if not isinstance(model, str) or not model.strip():
+        return Match(who, None)
+    literal = Spelling(who, clean_model(model))
+    ways = spellings(provider, model)
+    found = next((hit for way in ways if (hit := _in_lists(way))), None)
+    if found is None:
+        found = Match(*(ways[-1] if ways else literal))
+    for way in (*ways, literal):
+        rows = overrides.matching(way.provider, way.model)
+        if rows:
+            return _overridden(overrides, found, way, tuple(rows))
+    return found
+
+
+def _in_lists(way: Spelling) -> Match | None:
+    """The model in our own list and in the bundled table; the id is that of the list which prices it."""
+    if way.provider is None:
+        return None
+    rows = shipped().matching(way.provider, way.model)
+    found = table.find(way.provider, way.model)
+    if not rows and found is None:
+        return None
+    own = next((row.id or (row.names[0] if way.model in row.names else None) for row in rows), None)
+    return Match(way.provider, own or (found.id.lower() if found else way.model), rows=tuple(rows), found=found)
+
+
+def _overridden(overrides: PriceList, found: Match, way: Spelling, rows: tuple[Row, ...]) -> Match:
+    """With the user's rows; where they say that the model is another one, it gets that one's id and window."""
+    same_as = rows[-1].same_as
+    if same_as is None:
+        return found._replace(overrides=rows)
+    alias = _target(overrides, way.provider, same_as)
+    return Match(found.provider or alias.provider, alias.model, rows, found.rows, found.found, alias)
+
+
+def _target(overrides: PriceList, provider: str | None, same_as: str) -> Match:
+    """The model that a row says another one is: of the same provider, else of the one that its own name tells.
+
+    Further `same_as` rows are not followed, so that no chain of them can be endless.
+    """
+    ways = (*spellings(provider, same_as), *spellings(None, same_as))
+    for way in ways:
+        rows = tuple(row for row in overrides.matching(way.provider, way.model) if row.same_as is None)
+        found = _in_lists(way)
+        if rows or found is not None:
+            return (found or Match(*way))._replace(overrides=rows)
+    return Match(provider, clean_model(same_as))
+
+
+def rates_of(found: Match, overrides: PriceList, at_ns: int, tier: str | None) -> Rates | Missing:
+    """The rates of a match at a moment, in the order of evidence, or why there are none; with the time that they hold."""
+    since, until = period(_edges(found, overrides, at_ns), at_ns)
+    decided = _decide(found, overrides, at_ns, tier)
+    if isinstance(decided, Unpriced):
+        return Missing(decided, since, until)
+    return replace(decided, since_ns=max(since, decided.since_ns), until_ns=min(until, decided.until_ns))
+
+
+def _edges(found: Match, overrides: PriceList, at_ns: int) -> Iterator[int]:
+    yield from overrides.edges(found.overrides, at_ns)
+    yield from shipped().edges(found.rows, at_ns)
+    yield from shipped().edges(shipped().tiers, at_ns)
+    if found.found is not None:
+        yield from table.edges(found.found, at_ns)
+
+
+def _decide(found: Match, overrides: PriceList, at_ns: int, tier: str | None) -> Rates | Unpriced:
+    if found.model is None:
+        return Unpriced("unknown_model", "the call does not say which model it used")
+    row = next(reversed(overrides.active(found.overrides, at_ns)), None)
+    if row is not None and row.same_as is not None:
+        return _aliased(found, row, overrides, at_ns, tier)
+    compiled, of_tier = overlay.rates(overrides, found.overrides, at_ns, tier)
+    if compiled is None and found.provider in LOCAL_PROVIDERS:
+        return _local(found)
+    if compiled is None:
+        compiled, of_tier = overlay.rates(shipped(), found.rows, at_ns, tier)
+    if compiled is None and found.found is not None:
+        compiled, of_tier = table.rates(found.found, at_ns, tier)
+    return _unknown(found) if compiled is None else _labelled(found, compiled, of_tier, at_ns, tier)
+
+
+def _labelled(found: Match, compiled: Rates, of_tier: bool, at_ns: int, tier: str | None) -> Rates:
+    """With the tier's factor where the list has no tier of its own, and with the name of the price row."""
+    rule = None
+    if tier is not None and not of_tier and found.provider is not None and compiled.source != "override":
+        rule = shipped().factor(found.provider, tier, at_ns)
+    if rule is not None and rule.factor is not None:
+        compiled = overlay.scaled(compiled, rule.factor)
+    mark = f"+{tier}" if of_tier or rule is not None else ""
+    return replace(compiled, ref=f"{found.provider or 'any'}/{found.model}@{compiled.ref}{mark}")
+
+
+def _aliased(found: Match, row: Row, overrides: PriceList, at_ns: int, tier: str | None) -> Rates | Unpriced:
+    target = _target(overrides, found.provider, row.same_as or "")
+    priced = rates_of(target, overrides, at_ns, tier)
+    if isinstance(priced, Missing):
+        return Unpriced("unknown_model", f"the price file says same_as {row.same_as!r}, which has no price: {priced.why.detail}")
+    if row.factor is not None:
+        priced = overlay.scaled(priced, row.factor)
+    return replace(priced, source="override")
+
+
+def _local(found: Match) -> Rates | Unpriced:
+    """Models on hardware of your own are billed by nobody; Ollama's cloud models are, and have no list price."""
+    if found.provider == "ollama" and (found.model or "").endswith(("-cloud", ":cloud")):
+        return Unpriced("unknown_model", f"{found.model} runs in Ollama's cloud, which has no list price per token; {_ADVICE}")
+    return Rates(vector({}), ref=f"{found.provider}/{found.model}@local")
+
+
+def _unknown(found: Match) -> Unpriced:
+    if found.provider is None:
+        return Unpriced("unknown_provider", f"nobody said who served {found.model!r}, and its name does not tell; {_ADVICE}")
+    if found.found is not None:
+        return Unpriced("unknown_model", f"{found.provider}/{found.model} is not billed by tokens; {_ADVICE}")
+    if not table.knows(found.provider) and found.provider not in shipped().rows:
+        return Unpriced("unknown_provider", f"no price list for provider {found.provider!r}; {_ADVICE}")
+    return Unpriced("unknown_model", f"{found.provider} has no price for {found.model!r}; {_ADVICE}")

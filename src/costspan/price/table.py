@@ -1,0 +1,208 @@
+"""The bundled genai-prices table behind our own words: find a model, read its prices at a moment.
+
+Only the data shipped with the installed package is read. Its lookup caches, which grow with every unknown name, its
+background updates and its own snapshot switch are not used.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from costspan.price.rates import Rates, cliffs, vector
+from costspan.price.schedule import moment, to_ns
+from costspan.records import MONEY, ZERO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_IDS: Final = {
+    "aws.bedrock": "aws",
+    "azure.ai.openai": "azure",
+    "azure.ai.inference": "azure",
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google",
+    "gcp.gen_ai": "google",
+    "mistral_ai": "mistral",
+    "moonshot_ai": "moonshotai",
+    "x_ai": "x-ai",
+}
+"""Our provider names where the table has other ids."""
+
+_KINDS: Final = {
+    "input_mtok": "input",
+    "cache_read_mtok": "cache_read",
+    "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
+    "input_audio_mtok": "input_audio",
+    "output_mtok": "output",
+    "output_reasoning_mtok": "reasoning",
+    "output_audio_mtok": "output_audio",
+}
+_FEES: Final = {
+    "web_searches_kcount": "web_search",
+    "social_searches_kcount": "social_search",
+    "storage_searches_kcount": "file_search",
+    "code_executions_kcount": "code_execution",
+    "rerank_searches_kcount": "rerank",
+}
+_CONTEXTS: Final[dict[str, dict[str, str]]] = {
+    "batch": {"processing": "batch"},
+    "flex": {"service_tier": "flex"},
+    "priority": {"service_tier": "priority"},
+    "fast": {"service_tier": "fast", "speed": "fast"},
+}
+
+
+class Found(NamedTuple):
+    """A model of the table: ours to pass around, its insides the library's. `own` is False for a model that the provider
+    resells under another provider's list (Azure sells OpenAI's)."""
+
+    id: str
+    info: Any
+    own: bool
+
+    @property
+    def context_window(self) -> int | None:
+        window: int | None = self.info.context_window
+        return window
+
+
+@cache
+def _providers() -> dict[str, Any]:
+    from genai_prices.data import providers
+
+    return {provider.id: provider for provider in providers}
+
+
+def load() -> None:
+    """Read the table into memory (about 1.6 MB of data) unless it is there already."""
+    _providers()
+
+
+def knows(provider: str) -> bool:
+    """Whether the table has any model of this provider."""
+    return _IDS.get(provider, provider) in _providers()
+
+
+def find(provider: str, model: str) -> Found | None:
+    """The model that `provider` sells under this name, or None. Nothing is remembered."""
+    providers = _providers()
+    owner = providers.get(_IDS.get(provider, provider))
+    if owner is None:
+        return None
+    info = owner.find_model(model, all_providers=list(providers.values()))
+    if info is None:
+        return None
+    return Found(str(info.id), info, any(info is mine for mine in owner.models))
+
+
+def rates(found: Found, at_ns: int, tier: str | None) -> tuple[Rates | None, bool]:
+    """The model's rates at a moment, and whether they are those of the tier (False: the table has none, standard rates).
+
+    (None, False) for a model that is not billed by tokens.
+    """
+    at = moment(at_ns)
+    prices, of_tier = _prices(found, at, tier)
+    tokens, above = _by_kind(prices)
+    other = {key: value for key, value in prices.items() if key not in _KINDS}
+    if not tokens and any(key not in _FEES for key in other):
+        return None, False
+    starts = [edge for edge in _starts(found.info, variants=of_tier) if edge <= at_ns]
+    compiled = Rates(
+        vector(tokens),
+        cliffs(tokens, above),
+        request_usd=_per_thousand(other.get("requests_kcount")),
+        fees={name: _per_thousand(other[key]) for key, name in _FEES.items() if key in other},
+        ref=str(moment(max(starts)).date()) if starts else "undated",
+    )
+    return compiled, of_tier
+
+
+def _prices(found: Found, at: datetime, tier: str | None) -> tuple[Mapping[str, Any], bool]:
+    """Price keys and values in force. A tier that the table only has from a later day, at unchanged standard prices, is
+    taken from that day's list: the table began to record tiers in October 2026, providers sold them before."""
+    info = found.info
+    standard = dict(_stated(info.get_prices(at)))
+    context = _CONTEXTS.get(tier or "")
+    if context is None or not found.own:
+        return standard, False
+    variants = [variant for variant in info.price_variants or () if variant.when.items() <= context.items()]
+    changed = dict(standard)
+    used = False
+    for variant in reversed(variants):
+        start = getattr(variant.constraint, "start_date", None)
+        if variant.constraint is None or variant.constraint.active(at) or _unchanged(info, standard, start):
+            changed.update(_stated(variant.prices))
+            used = True
+    return changed, used
+
+
+def _unchanged(info: Any, standard: Mapping[str, Any], start: Any) -> bool:
+    if start is None:
+        return False
+    later = datetime(start.year, start.month, start.day, tzinfo=UTC)
+    return dict(_stated(info.get_prices(later))) == standard
+
+
+def _stated(prices: Any) -> Iterator[tuple[str, Any]]:
+    return ((key, value) for key, value in vars(prices).items() if value is not None and not key.startswith("_"))
+
+
+def _by_kind(prices: Mapping[str, Any]) -> tuple[dict[str, Decimal], dict[int, dict[str, Decimal]]]:
+    tokens: dict[str, Decimal] = {}
+    above: dict[int, dict[str, Decimal]] = {}
+    for key, kind in _KINDS.items():
+        value = prices.get(key)
+        if isinstance(value, Decimal):
+            tokens[kind] = value
+        elif value is not None:
+            tokens[kind] = value.base
+            for step in value.tiers:
+                above.setdefault(step.start, {})[kind] = step.price
+    return tokens, above
+
+
+def _per_thousand(price: Any) -> Decimal:
+    return ZERO if not isinstance(price, Decimal) else MONEY.scaleb(price, -3)
+
+
+def _constraints(info: Any, *, variants: bool) -> Iterator[Any]:
+    if isinstance(info.prices, list):
+        yield from (price.constraint for price in info.prices if price.constraint is not None)
+    if variants:
+        yield from (variant.constraint for variant in info.price_variants or () if variant.constraint is not None)
+
+
+def _starts(info: Any, *, variants: bool = True) -> Iterator[int]:
+    for constraint in _constraints(info, variants=variants):
+        start = getattr(constraint, "start_date", None)
+        if start is not None:
+            yield to_ns(datetime(start.year, start.month, start.day, tzinfo=UTC))
+
+
+def edges(found: Found, at_ns: int) -> Iterator[int]:
+    """Moments near `at_ns` at which the model's prices may change, in nanoseconds since the epoch."""
+    info, at = found.info, moment(at_ns)
+    yield from _starts(info)
+    for constraint in _constraints(info, variants=True):
+        for clock in (getattr(constraint, "start_time", None), getattr(constraint, "end_time", None)):
+            if clock is not None:
+                for days in (-1, 0, 1):
+                    yield to_ns(datetime.combine((at + timedelta(days=days)).date(), clock, clock.tzinfo or UTC))
+
+
+def newest_start(before: float) -> float:
+    """The latest day, in seconds since the epoch and not after `before`, on which the table has a price begin."""
+    limit = min(before, Path(_file()).stat().st_mtime)
+    starts = (start / 1e9 for provider in _providers().values() for info in provider.models for start in _starts(info))
+    return max((start for start in starts if start <= limit), default=0.0)
+
+
+def _file() -> str:
+    from genai_prices import data
+
+    return str(data.__file__)
