@@ -21,7 +21,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from costspan.demo.replies import Reply
+from costspan.demo.replies import Reply, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def plan(seed: int) -> dict[str, list[Reply]]:
     answer = Reply()
 
     def ask(name: str, **arguments: str) -> Reply:
-        return Reply(tool_calls=((name, arguments),))
+        return Reply(tool_calls=(ToolCall(name, dict(arguments)),))
 
     asks = rng.randint(1, 2)
     tickets = [ask("search_tickets", query="billed twice") for _ in range(rng.randint(1, 2))]
@@ -159,7 +159,7 @@ def _graph(agents: dict[str, Any]) -> CompiledStateGraph[Any, Any, Any, Any]:
     """A line of nodes; each hands what it said to the next as a message with its name."""
     graph = StateGraph(MessagesState)
 
-    def node(agent: Any) -> Callable[[MessagesState], dict[str, Any]]:
+    def node(agent: Any) -> Any:
         def work(state: MessagesState) -> dict[str, Any]:
             answer = agent.invoke({"messages": state["messages"]})
             return {"messages": [HumanMessage(answer["messages"][-1].content, name=agent.name)]}
