@@ -1,0 +1,152 @@
+"""A finished set of spans -> runs with their agents, tools, steps and totals; what belongs to no run as lone calls.
+
+Pure and deterministic: the order of the spans does not matter, cycles, missing parents, spans delivered twice and spans that
+never ended are survived and noted. The conservation law holds by construction: each call is added once to its run's total
+and once either to one agent's `self` or to `unattributed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from costspan.account.fold import fold
+from costspan.account.owner import hinted, lone_owner, units
+from costspan.account.run_sum import RunSum
+from costspan.account.tools import join_tools
+from costspan.account.totals import Tally
+from costspan.account.tree import Tree
+from costspan.records import CALL, TOOL, Duplicate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from costspan.account.fold import Group
+    from costspan.account.owner import Unit
+    from costspan.records import Call, Owner, Reading, Run, SpanRecord, Totals
+
+    Make = Callable[[SpanRecord, Reading, Owner], Call]
+
+
+class Assembled(NamedTuple):
+    """Everything that a set of spans tells. `totals` is over all runs and lone calls, each call once.
+
+    `duplicates` are (kept scope, dropped scope) of every span that was folded into another; `notes` clear lines about what
+    is odd in the input as a whole.
+    """
+
+    runs: tuple[Run, ...]
+    lone_calls: tuple[Call, ...]
+    totals: Totals
+    duplicates: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def assemble(spans: Sequence[tuple[SpanRecord, Reading | None]], *, make: Make) -> Assembled:
+    """Fold duplicates, find owners and runs, and sum. `make` prices one call; spans without a reading only link others."""
+    tree = Tree(spans)
+    found = units(tree)
+    runs = _open_runs(tree, found)
+    overall = Tally()
+    lone: list[Call] = []
+    duplicates: list[tuple[str, str]] = []
+    for group in fold(spans, tree):
+        record = spans[group.kept][0]
+        unit = _home(group, found, spans)
+        owner = lone_owner(group.reading) if unit is None else _owner(unit, group.reading)
+        call = make(record, group.reading, owner)
+        if len(group.members) > 1:
+            call = _with_duplicates(call, group, spans, duplicates)
+        overall.add(call)
+        if unit is None:
+            lone.append(call)
+        else:
+            runs[id(unit.run)].call(call, unit, tuple(spans[place][0].trace_id for place in group.members))
+    told = {id(unit.run) for place, unit in enumerate(found) if unit is not None and _is_call(spans[place][1])}
+    ended = [run.freeze() for key, run in runs.items() if run.worth_showing(folded_away=key in told)]
+    ended.sort(key=lambda run: (run.started_ns, run.id))
+    return Assembled(tuple(ended), tuple(lone), overall.freeze(), tuple(duplicates), _notes(tree))
+
+
+def _is_call(reading: Reading | None) -> bool:
+    return reading is not None and reading.kind == CALL
+
+
+def _open_runs(tree: Tree, found: list[Unit | None]) -> dict[int, RunSum]:
+    runs: dict[int, RunSum] = {}
+    spans = tree.spans
+    tools: list[tuple[SpanRecord, Reading, Unit]] = []
+    for place in tree.order:
+        unit = found[place]
+        if unit is None:
+            continue
+        record, reading = spans[place]
+        run = runs.get(id(unit.run))
+        if run is None and reading is not None:
+            run = runs[id(unit.run)] = RunSum(unit.run, record, reading)
+        if run is None:
+            continue
+        if unit.place == place and reading is not None:
+            run.unit(unit, record)
+            if reading.kind == TOOL:
+                tools.append((record, reading, unit))
+        run.span(record)
+    for record, reading, unit in join_tools(tools):
+        runs[id(unit.run)].tool(record, reading, unit)
+    return runs
+
+
+def _home(group: Group, found: list[Unit | None], spans: Sequence[tuple[SpanRecord, Reading | None]]) -> Unit | None:
+    """The unit that owns a call: the outermost member's that knows an agent, else the outermost's that is in a run at all."""
+    best: Unit | None = None
+    for place in group.members:
+        unit = found[place]
+        if unit is None:
+            continue
+        record, reading = spans[place]
+        unit = hinted(unit, record, group.reading if reading is None else reading)
+        if unit is not None and (best is None or (best.agent is None and unit.agent is not None)):
+            best = unit
+    if best is not None and best.agent is None:
+        record, _ = spans[group.kept]
+        best = hinted(best, record, group.reading)
+    return best
+
+
+def _owner(unit: Unit, reading: Reading) -> Owner:
+    owner = unit.owner()
+    if owner.tool is None and reading.tool is not None:
+        owner = owner._replace(tool=reading.tool)
+    if owner.step is None and reading.step is not None:
+        owner = owner._replace(step=reading.step)
+    return owner
+
+
+def _with_duplicates(
+    call: Call, group: Group, spans: Sequence[tuple[SpanRecord, Reading | None]], duplicates: list[tuple[str, str]]
+) -> Call:
+    kept = spans[group.kept][0].scope
+    told = []
+    for place in group.members:
+        record, reading = spans[place]
+        if place != group.kept and reading is not None:
+            told.append(Duplicate(f"{record.span_id:016x}", f"{record.trace_id:032x}", record.scope, reading.usage))
+            duplicates.append((kept, record.scope))
+    return replace(call, duplicates=tuple(told))
+
+
+def _notes(tree: Tree) -> tuple[str, ...]:
+    open_spans = backwards = 0
+    for place in tree.order:
+        record, reading = tree.spans[place]
+        if reading is not None:
+            open_spans += not record.end_ns
+            backwards += 0 < record.end_ns < record.start_ns
+    counts = (
+        (open_spans, "never ended: their time is unknown"),
+        (backwards, "ended before they began: their clock jumped, their time counts as 0"),
+        (tree.missing, "name a parent that is not here: their owner may be incomplete"),
+        (tree.cycles, "were their own ancestors: that link was cut"),
+        (len(tree.repeated), "came twice and were counted once"),
+    )
+    return tuple(f"{count} {'span' if count == 1 else 'spans'} {text}" for count, text in counts if count)
