@@ -168,8 +168,9 @@ class Reading:
     `kind` is `call`, `agent`, `tool`, `step` or `run` (a workflow). `name` is the agent's, tool's, step's or workflow's name.
     `agent`, `workflow`, `step`, `tool`: what the emitter says about the span's owner, used where no enclosing span tells.
     The rest describes a model call. `repeats_children` marks a parent that carries its children's sum (counted only where
-    no call lies beneath it). `ends_stream` marks a log line that tells the usage of the streamed call before it (same scope,
-    same parent), whose own span has none. `problems` are short words such as `inconsistent_usage`.
+    no call lies beneath it), `leaves_out_nested` one whose sum is without the sums of such parents inside it. `ends_stream`
+    marks a log line that tells the usage of the streamed call before it (same scope and parent), whose own span has none.
+    `problems` are short words such as `inconsistent_usage`.
     """
 
     kind: str
@@ -201,6 +202,7 @@ class Reading:
     waste: str | None = None
     metered: bool = False
     repeats_children: bool = False
+    leaves_out_nested: bool = False
     ends_stream: bool = False
     tool_call_id: str | None = None
     request_lengths: str | None = None

@@ -181,6 +181,7 @@ def _crew(record: SpanRecord, get: Get) -> Reading | None:
         if told.usage.input_tokens is not None:
             reading.usage = told.usage
             reading.repeats_children = True
+            reading.leaves_out_nested = True
             reading.problems = told.problems
     return reading
 

@@ -132,4 +132,5 @@ def _crew_sum(reading: Reading, told: str | None) -> None:
     if found.usage.input_tokens is not None:
         reading.usage = replace(found.usage, source=known(found.usage))
         reading.repeats_children = True
+        reading.leaves_out_nested = True
         reading.problems = found.problems
