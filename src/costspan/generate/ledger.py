@@ -101,25 +101,27 @@ def clock(knobs: Thresholds) -> list[Record]:
 
 
 def book(account: Account, knobs: Thresholds) -> list[Record]:
-    """The rules that turn counters into dollars (or runs) added since the last evaluation."""
+    """The rules that turn counters into dollars (or runs) added since the last evaluation, whenever that was."""
     fresh, lookback, slack = knobs.ledger.fresh, knobs.ledger.lookback, seconds(knobs.ledger.slack)
-    half = notation(seconds(knobs.rules.interval) / 2)
     own = _selector(account)
     seen, born = f"{account.seen}{own}", f"{account.born}{own}"
     raw = f"{account.counter}{account.matchers}"
-    before = f"last_over_time({seen}[{lookback}] offset {half})"
-    born_before = f"last_over_time({born}[{lookback}] offset {half})"
+    # 1ms back leaves out what this very evaluation recorded.
+    before, born_before = (f"last_over_time({series}[{lookback}] offset 1ms)" for series in (seen, born))
     watching = f"scalar(min_over_time({names.LEDGER_HEARTBEAT}[{lookback}])) - {slack:g}"
-    blind = f"({seen} unless {born}) unless {before}"
-    grown = f"{seen} - min_over_time({raw}[{fresh}])"
     delta = f"""sum {by(account.by)} (
-    (({seen} - {before} >= 0) unless {born} - {born_before} > 0)
-  or
-    ({seen} and {before})
-  or
-    ({seen} and {born} >= {watching})
-  or
-    ({grown} unless {born})
+  # known, and it did not fall: what it grew
+  (
+    ({seen} - {before} >= 0)
+    unless
+    ({born} - {born_before} > 0)
+  )
+  # known, but it fell or began anew: all of it
+  or ({seen} and {before})
+  # new to us, and born while we were watching: all of it
+  or ({seen} and {born} >= {watching})
+  # new to us, and nothing says when it was born: what it grew under our eyes
+  or ({seen} - min_over_time({raw}[{fresh}]) unless {born})
 )"""
     records = [
         Record(account.seen, f"last_over_time({raw}[{fresh}])", account.labels),
@@ -127,7 +129,8 @@ def book(account: Account, knobs: Thresholds) -> list[Record]:
         Record(account.delta, delta, account.labels),
     ]
     if account.unbooked:
-        records.append(Record(account.unbooked, f"sum {by(account.by)} ({blind})"))
+        unseen = f"sum {by(account.by)} (\n  min_over_time({raw}[{fresh}])\n  unless {born}\n  unless {before}\n)"
+        records.append(Record(account.unbooked, unseen))
     return records
 
 
@@ -186,22 +189,20 @@ def recent(metric: str, labels: Sequence[str], window: str, *, matchers: str = "
 )"""
 
 
-def agents(knobs: Thresholds) -> Record:
+def agents(knobs: Thresholds, *, matchers: str = "", by_labels: Sequence[str] = (*WORKFLOW, "agent")) -> Record:
     """Dollars of the last hour by agent, for the texts of alerts: who spends right now. Not a part of the ledger.
 
     A series born within the hour counts whole, an older one by its growth; without a created timestamp only growth counts.
     """
-    fresh = knobs.ledger.fresh
-    now, past = f"last_over_time({names.COST_USD}[{fresh}])", f"last_over_time({names.COST_USD}[{fresh}] offset 1h)"
-    young = f"time() - last_over_time({created(names.COST_USD)}[{fresh}]) < {HOUR:g}"
-    return Record(
-        names.AGENT_COST_LAST_HOUR,
-        f"""sum {by((*WORKFLOW, "agent"))} (
+    fresh, metric = knobs.ledger.fresh, f"{names.COST_USD}{matchers}"
+    now, past = f"last_over_time({metric}[{fresh}])", f"last_over_time({metric}[{fresh}] offset 1h)"
+    young = f"time() - last_over_time({created(names.COST_USD)}{matchers}[{fresh}]) < {HOUR:g}"
+    expr = f"""sum {by(by_labels)} (
     ({now} and {young})
   or
     ({now} - {past} >= 0)
-)""",
-    )
+)"""
+    return Record(names.AGENT_COST_LAST_HOUR, expr)
 
 
 def cost_per_run(knobs: Thresholds) -> Record:
