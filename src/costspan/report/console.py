@@ -1,0 +1,302 @@
+"""The summary of a run for people: plain ASCII text, in colour on a terminal that has it.
+
+`render` never prints. Every line fits the width; names are cleaned and shortened; many steps are folded. A number that
+is only partly known ends in `+?`, one that holds estimates starts with `~`, an unknown one is `?`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Final
+
+from costspan.report import evidence
+from costspan.report.figures import UNKNOWN, dollars, many, percent, ratio, seconds, tokens
+from costspan.report.names import clean, fit, left, right, width
+
+if TYPE_CHECKING:
+    from costspan.records import Run, Step, Totals
+
+WIDTH_MIN: Final = 60
+STEPS_SHOWN: Final = 24
+"""A log of more steps shows half as many from each end."""
+ROWS_SHOWN: Final = 40
+"""Agents, tools or models that are listed; the rest is one line."""
+_UNATTRIBUTED: Final = "(unattributed)"
+
+_TITLE, _PLAIN, _COST, _WARN, _DIM = "bold", "", "green", "yellow", "dim"
+_Line = tuple[str, str]
+_Row = Sequence[str]
+
+
+def render(run: Run, *, width: int = 80, color: bool = False, ascii_only: bool = True) -> str:
+    """The summary as text, ending in a newline; no line is wider than `width` (at least 60) columns.
+
+    With `color` it holds ANSI escapes. With `ascii_only` characters beyond ASCII in names are escaped.
+    """
+    lines = _lines(run, max(width, WIDTH_MIN), ascii_only=ascii_only)
+    if not color:
+        return "".join(f"{text}\n" for text, _ in lines)
+    from io import StringIO
+
+    out = StringIO()
+    _print_rich(lines, out, force=True)
+    return out.getvalue()
+
+
+def print_summary(run: Run, stream: IO[str] | None = None, *, record: str | None = None) -> None:
+    """Print the summary to `stream` (standard error when None), with the path of the `record` where one was written.
+
+    Colours, and characters beyond ASCII, only on a terminal that takes them; NO_COLOR and TERM=dumb are respected.
+    """
+    out = sys.stderr if stream is None else stream
+    terminal = _is_terminal(out)
+    ascii_only = not (terminal and _speaks_unicode(out))
+    lines = _lines(run, _columns() if terminal else 80, ascii_only=ascii_only)
+    if record is not None:
+        lines.append((f"record {clean(record, ascii_only=ascii_only)}", _DIM))
+    if terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        _print_rich(lines, out, force=False)
+    else:
+        out.write("".join(f"{text}\n" for text, _ in lines))
+    out.flush()
+
+
+def _lines(run: Run, columns: int, *, ascii_only: bool) -> list[_Line]:
+    page = _Page(columns, ascii_only=ascii_only)
+    page.header(run)
+    page.agents(run)
+    page.ratios(run)
+    page.models(run)
+    page.tools(run)
+    page.steps(run)
+    page.evidence(run)
+    return page.lines
+
+
+class _Page:
+    """The lines of one summary in the making."""
+
+    def __init__(self, columns: int, *, ascii_only: bool) -> None:
+        self.columns = columns
+        self.ascii_only = ascii_only
+        self.lines: list[_Line] = []
+
+    def name(self, name: str | None) -> str:
+        return clean(name, ascii_only=self.ascii_only)
+
+    def add(self, text: str, style: str = _PLAIN) -> None:
+        self.lines.append((text.rstrip(), style))
+
+    def wrapped(self, text: str, style: str = _PLAIN, indent: str = "  ") -> None:
+        """A sentence over as many lines as it needs."""
+        for line in textwrap.wrap(text, self.columns, subsequent_indent=indent, break_on_hyphens=False):
+            # A wide script has fewer characters than columns: cut what textwrap, which counts characters, let through.
+            self.add(fit(line, self.columns), style)
+
+    def header(self, run: Run) -> None:
+        facts = [run.outcome, seconds(run.duration_seconds) if run.ended_ns else "", many(run.totals.calls, "call")]
+        if run.totals.errors:
+            facts.append(many(run.totals.errors, "error"))
+        if run.totals.cache_hits:
+            facts.append(many(run.totals.cache_hits, "cached answer"))
+        tail = ", ".join(fact for fact in facts if fact)
+        room = self.columns - width(tail) - len("costspan: ") - 2
+        self.add(f"costspan: {fit(self.name(run.workflow or 'run'), room)}  {tail}", _TITLE)
+
+    def agents(self, run: Run) -> None:
+        if not run.totals.calls and not run.agents:
+            return
+        shown = run.agents[:ROWS_SHOWN]
+        rows = [(self.name(agent.name), *_sum_cells(agent.self_totals)) for agent in shown]
+        below = [self._subtree(agent.subtree) if agent.subtree.calls > agent.self_totals.calls else None for agent in shown]
+        if run.unattributed.calls:
+            rows.append((_UNATTRIBUTED, *_sum_cells(run.unattributed)))
+        rows.append(("total", *_sum_cells(run.totals)))
+        sizes = [max(width(row[place]) for row in rows) for place in range(5)]
+        sizes[0] = max(4, min(sizes[0], self.columns - sum(sizes[1:]) - 12))
+        self.add("")
+        self.add("agents (input + output = total tokens)", _TITLE)
+        for place, row in enumerate(rows):
+            self.add(fit(_sum_line(row, sizes), self.columns), _COST if row[0] == "total" and place == len(rows) - 1 else _PLAIN)
+            if place < len(below) and (more := below[place]):
+                self.add(fit(more, self.columns), _DIM)
+            if place == len(shown) - 1 and len(run.agents) > ROWS_SHOWN:
+                self.add(f"  .. {many(len(run.agents) - ROWS_SHOWN, 'more agent')}", _DIM)
+
+    def _subtree(self, totals: Totals) -> str:
+        return f"    with the agents it called: {_known(totals)} tokens ({_cost(totals)})"
+
+    def ratios(self, run: Run) -> None:
+        of = run.efficiency
+        if not run.totals.calls:
+            return
+        most = f" ({self.name(of.max_agent)})" if of.max_agent else ""
+        self.add("")
+        self.wrapped(
+            f"per agent: average {tokens(of.average_tokens_per_agent, 2)} tokens, most {tokens(of.max_agent_tokens)}{most}"
+        )
+        cached = None if of.cache_hit_ratio is None else of.cache_hit_ratio * 100
+        self.wrapped(
+            f"context window peak {percent(of.context_window_peak_percent)}, input/output {ratio(of.input_output_ratio)}, "
+            f"cache-hit ratio {percent(cached, 1)}, {tokens(of.output_tokens_per_second, 1)} output tokens/s"
+        )
+
+    def models(self, run: Run) -> None:
+        if len(run.models) < 2:
+            return
+        parts = [f"{self.name(model.model)} {_known(model.totals)} ({_cost(model.totals)})" for model in run.models[:ROWS_SHOWN]]
+        if len(run.models) > ROWS_SHOWN:
+            parts.append(many(len(run.models) - ROWS_SHOWN, "more model"))
+        self.wrapped("models: " + ", ".join(parts))
+
+    def tools(self, run: Run) -> None:
+        if not run.tools:
+            return
+        rows: list[_Row] = [("tools", "calls", "errors", "tokens", "per call", "time")]
+        for tool in run.tools[:ROWS_SHOWN]:
+            known = [part for part in (tool.nested.usage.total_tokens, tool.result_tokens) if part is not None]
+            rows.append(
+                (
+                    self.name(tool.name),
+                    tokens(tool.calls),
+                    tokens(tool.errors),
+                    tokens(sum(known)) if known else UNKNOWN,
+                    tokens(tool.tokens_per_call, 1),
+                    seconds(tool.duration_seconds),
+                )
+            )
+        self.table(rows, texts=1)
+        if len(run.tools) > ROWS_SHOWN:
+            self.add(f"  .. {many(len(run.tools) - ROWS_SHOWN, 'more tool')}", _DIM)
+
+    def steps(self, run: Run) -> None:
+        if not run.steps:
+            return
+        shown, folded = _folded(run.steps)
+        rows: list[_Row] = [("steps", "agent", "step", "tokens", "duration", "tokens/s")]
+        for step in shown:
+            mark = {"ok": "", "error": " !", "cancelled": " x"}.get(step.outcome, "")
+            rows.append(
+                (
+                    f"{step.index}{mark}",
+                    self.name(step.agent) if step.agent else "-",
+                    self.name(step.name),
+                    _known(step.totals),
+                    seconds(step.duration_seconds),
+                    tokens(step.tokens_per_second, 1),
+                )
+            )
+        at = len(shown) // 2 + 1 if folded else None
+        self.table(rows, texts=3, fold=(at, _fold_line(folded)) if at else None)
+
+    def table(self, rows: list[_Row], *, texts: int, fold: tuple[int, str] | None = None) -> None:
+        """Columns of which the first `texts` are text; the first row is the heading."""
+        sizes = [max(width(row[place]) for row in rows) for place in range(len(rows[0]))]
+        room = self.columns - sum(sizes[texts:]) - 2 * (len(sizes) - 1)
+        _shrink(sizes, texts, room)
+        self.add("")
+        for place, row in enumerate(rows):
+            if fold and place == fold[0]:
+                self.add(fit(fold[1], self.columns), _DIM)
+            cells = [left(fit(text, sizes[at]), sizes[at]) for at, text in enumerate(row[:texts])]
+            cells += [right(text, sizes[at]) for at, text in enumerate(row[texts:], texts)]
+            self.add(fit("  ".join(cells), self.columns), _TITLE if place == 0 else _PLAIN)
+
+    def evidence(self, run: Run) -> None:
+        self.add("")
+        gaps = evidence.gaps(run, ascii_only=self.ascii_only)
+        self.wrapped(evidence.headline(run), _WARN if gaps else _COST)
+        for gap in gaps:
+            self.wrapped(f"- {gap}", _WARN)
+        wasted = evidence.waste(run)
+        if wasted:
+            self.wrapped(wasted, _WARN)
+        for note in run.notes:
+            self.wrapped(f"note: {clean(note, ascii_only=self.ascii_only)}", _DIM)
+
+
+def _sum_cells(totals: Totals) -> tuple[str, str, str, str]:
+    usage = totals.usage
+    if not totals.calls:
+        return "0", "0", "0", "$0"
+    return tokens(usage.input_tokens), tokens(usage.output_tokens), _known(totals), _cost(totals)
+
+
+def _sum_line(row: _Row, sizes: list[int]) -> str:
+    name, given, made, total, cost = row
+    return (
+        f"  {left(fit(name, sizes[0]), sizes[0])} {right(given, sizes[1])} + {right(made, sizes[2])}"
+        f" = {right(total, sizes[3])} ({cost})"
+    )
+
+
+def _known(totals: Totals) -> str:
+    """Tokens of a sum: `~` for estimates in it, `+?` for calls that nobody knows of."""
+    if not totals.calls:
+        return "0"
+    total = totals.usage.total_tokens
+    if total is None:
+        return UNKNOWN
+    about = "~" if totals.coverage.estimated_calls else ""
+    return f"{about}{tokens(total)}{'+?' if totals.coverage.missing_calls else ''}"
+
+
+def _cost(totals: Totals) -> str:
+    """Dollars of a sum with the same marks; `unknown` when no call has a price."""
+    coverage = totals.coverage
+    if totals.cost_usd is None:
+        return "unknown" if coverage.calls > coverage.refused_calls or not coverage.calls else "$0"
+    about = "~" if coverage.estimated_calls else ""
+    partly = coverage.priced_calls < coverage.calls - coverage.refused_calls
+    return f"{about}{dollars(totals.cost_usd)}{'+?' if partly else ''}"
+
+
+def _folded(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:
+    if len(steps) <= STEPS_SHOWN:
+        return steps, ()
+    half = STEPS_SHOWN // 2
+    return (*steps[:half], *steps[-half:]), steps[half:-half]
+
+
+def _fold_line(folded: Sequence[Step]) -> str:
+    known = [step.totals.usage.total_tokens for step in folded if step.totals.usage.total_tokens is not None]
+    failed = sum(step.outcome == "error" for step in folded)
+    spent = tokens(sum(known)) if known else UNKNOWN
+    tail = f", {failed:,} failed" if failed else ""
+    return f".. {many(len(folded), 'more step')}: {spent} tokens, {seconds(sum(step.duration_seconds for step in folded))}{tail}"
+
+
+def _shrink(sizes: list[int], texts: int, room: int) -> None:
+    """Take from the widest text column until the text columns fit the room."""
+    while sum(sizes[:texts]) > room and max(sizes[:texts]) > 1:
+        sizes[sizes.index(max(sizes[:texts]))] -= 1
+
+
+def _print_rich(lines: list[_Line], out: IO[str], *, force: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    # Text is never parsed as markup, and a generous width keeps rich from wrapping lines that already fit.
+    console = Console(file=out, force_terminal=force or None, color_system="standard" if force else "auto", width=1000)
+    for text, style in lines:
+        console.print(Text(text, style=style), soft_wrap=True, highlight=False)
+
+
+def _is_terminal(out: IO[str]) -> bool:
+    try:
+        return bool(out.isatty())
+    except (AttributeError, ValueError):
+        return False
+
+
+def _speaks_unicode(out: IO[str]) -> bool:
+    return "utf" in (getattr(out, "encoding", None) or "").lower()
+
+
+def _columns() -> int:
+    import shutil
+
+    return min(shutil.get_terminal_size().columns, 100)

@@ -1,0 +1,167 @@
+"""How far a run's numbers can be trusted, in plain lines: what is missing, why, and the line of code that mends it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from costspan.records import ESTIMATED, MISSING, MONEY
+from costspan.report.figures import dollars, many, share, tokens
+from costspan.report.names import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from costspan.records import Call, Run
+
+_STREAM: Final = "stream_without_usage"
+_ABORTED: Final = "aborted"
+_FAILED: Final = "error"
+_UNSAID: Final = "unknown"
+_WHY: Final = {
+    _STREAM: "streamed without usage",
+    _ABORTED: "aborted before the usage came, and billed by the provider all the same",
+    _FAILED: "failed and may have been billed; the provider did not tell how much",
+    _UNSAID: "answered without usage",
+}
+_MEND_ABORTED: Final = "COSTSPAN_ESTIMATE=on estimates such calls"
+_MEND_LANGCHAIN: Final = "mend: ChatOpenAI(..., stream_usage=True)"
+_MEND_OPENAI: Final = 'mend: create(..., stream_options={"include_usage": True})'
+_MEND_STREAM: Final = (
+    'mend: ChatOpenAI(..., stream_usage=True), or stream_options={"include_usage": True} with the bare OpenAI client'
+)
+_PRICE: Final = "add a price and set COSTSPAN_PRICES to its file"
+_WASTE_WORDS: Final = {
+    "failed_parse": ("failed parse", "failed parses"),
+    "error": ("error", "errors"),
+    "retry": ("retry", "retries"),
+    "truncated": ("truncated answer", "truncated answers"),
+    "repeated_call": ("repeated call", "repeated calls"),
+    "aborted": ("aborted call", "aborted calls"),
+}
+_NAMES_MAX: Final = 3
+
+
+def headline(run: Run) -> str:
+    """`$0.0346, 100 % reported and priced`; unknown cost is `cost unknown`."""
+    totals, coverage = run.totals, run.totals.coverage
+    billed = coverage.calls - coverage.refused_calls
+    if totals.calls == 0 or (billed == 0 and totals.cost_usd is None):
+        return "no billed model calls"
+    cost = "cost unknown" if totals.cost_usd is None else dollars(totals.cost_usd)
+    line = f"{cost}, {share(coverage.share)} reported and priced"
+    if coverage.share is not None and 0 < coverage.share < 1:
+        line += f" ({round(coverage.share * billed):,} of {many(billed, 'call')})"
+    return line
+
+
+def gaps(run: Run, *, ascii_only: bool = True) -> tuple[str, ...]:
+    """One line for each reason why a number is not fully known; empty when all is known."""
+    if not run.calls:
+        return _counted_gaps(run)
+    lines = [
+        *_missing(run.calls, ascii_only=ascii_only),
+        *_estimated(run.calls, ascii_only=ascii_only),
+        *_unpriced(run.calls, ascii_only=ascii_only),
+    ]
+    return tuple(lines)
+
+
+def waste(run: Run) -> str | None:
+    """`$0.0021 bought nothing: 1 failed parse, 2 retries`; None without waste."""
+    if not run.waste:
+        return None
+    calls: Counter[str] = Counter()
+    amount = None
+    spent = 0
+    whole = True
+    for item in run.waste:
+        calls[item.reason] += item.calls
+        spent += item.tokens or 0
+        if item.cost_usd is None:
+            whole = False
+        else:
+            amount = item.cost_usd if amount is None else MONEY.add(amount, item.cost_usd)
+    if amount is None:
+        head = f"{tokens(spent)} tokens of unknown cost" if spent else "An unknown amount"
+    else:
+        head = dollars(amount) if whole else f"{dollars(amount)} and more"
+    parts = [many(number, *_WASTE_WORDS.get(reason, (reason, reason))) for reason, number in calls.items()]
+    return f"{head} bought nothing: {', '.join(parts)}"
+
+
+def _missing(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
+    groups: dict[str, list[Call]] = {}
+    for call in calls:
+        if call.usage.source == MISSING and not call.cache_hit and not call.refused:
+            groups.setdefault(call.missing_reason or _UNSAID, []).append(call)
+    return [
+        _line(len(found), _WHY.get(reason, reason), found, _mend(reason, found), ascii_only=ascii_only)
+        for reason, found in groups.items()
+    ]
+
+
+def _mend(reason: str, calls: list[Call]) -> str | None:
+    if reason == _ABORTED:
+        return _MEND_ABORTED
+    if reason != _STREAM:
+        return None
+    by_langchain = ["langchain" in f"{call.dialect} {call.scope}".lower() for call in calls]
+    if all(by_langchain):
+        return _MEND_LANGCHAIN
+    by_openai = ["openai" in f"{call.dialect} {call.scope}".lower() for call in calls]
+    return _MEND_OPENAI if all(by_openai) and not any(by_langchain) else _MEND_STREAM
+
+
+def _estimated(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
+    found = [call for call in calls if call.usage.source == ESTIMATED and not call.cache_hit]
+    if not found:
+        return []
+    by = sorted({call.estimator for call in found if call.estimator})
+    why = "estimated" + (f" by {', '.join(clean(name, ascii_only=ascii_only) for name in by)}" if by else "")
+    return [_line(len(found), why, found, None, ascii_only=ascii_only)]
+
+
+def _unpriced(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
+    groups: dict[str, list[Call]] = {}
+    for call in calls:
+        if call.unpriced is not None and call.cost is None and not call.cache_hit:
+            groups.setdefault(call.unpriced.reason, []).append(call)
+    lines = []
+    for reason, found in groups.items():
+        if reason == "invalid_usage":
+            detail = next((call.unpriced.detail for call in found if call.unpriced and call.unpriced.detail), None)
+            why = f"not priced, the usage contradicts itself{f': {detail}' if detail else ''}"
+            lines.append(_line(len(found), clean(why, ascii_only=ascii_only), found, None, ascii_only=ascii_only))
+        else:
+            lines.append(_line(len(found), "without a known price", found, _PRICE, ascii_only=ascii_only))
+    return lines
+
+
+def _line(number: int, why: str, calls: list[Call], mend: str | None, *, ascii_only: bool) -> str:
+    """`1 call streamed without usage (gpt-5-mini in QA): mend …`."""
+    where: dict[str, None] = {}
+    for call in calls:
+        model = call.model or call.response_model or call.request_model
+        name = "unnamed model" if model is None else clean(model, ascii_only=ascii_only)
+        agent = f" in {clean(call.owner.agent, ascii_only=ascii_only)}" if call.owner.agent else ""
+        where[name + agent] = None
+    places = list(where)
+    more = f" and {len(places) - _NAMES_MAX} more" if len(places) > _NAMES_MAX else ""
+    line = f"{many(number, 'call')} {why} ({', '.join(places[:_NAMES_MAX])}{more})"
+    return f"{line}; {mend}" if mend else line
+
+
+def _counted_gaps(run: Run) -> tuple[str, ...]:
+    """The same from the counts alone, for a sum whose calls were not kept."""
+    coverage = run.totals.coverage
+    billed = coverage.calls - coverage.refused_calls
+    unpriced = billed - coverage.missing_calls - coverage.priced_calls
+    lines = []
+    if coverage.missing_calls:
+        lines.append(f"{many(coverage.missing_calls, 'call')} without usage")
+    if coverage.estimated_calls:
+        lines.append(f"{many(coverage.estimated_calls, 'call')} estimated")
+    if unpriced > 0:
+        lines.append(f"{many(unpriced, 'call')} without a known price; {_PRICE}")
+    return tuple(lines)

@@ -1,0 +1,79 @@
+"""Numbers as people read them. What is not known is `?`, never 0."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Final
+
+UNKNOWN: Final = "?"
+_HUGE_TOKENS: Final = 10**11
+_HUGE_DOLLARS: Final = 10**9
+_CENT: Final = Decimal("0.01")
+_TINY: Final = Decimal("0.000001")
+
+
+def tokens(number: float | None, digits: int = 0) -> str:
+    """`1,234`, or `4,575.33` with two digits; from a hundred billion on `1.23e+11`."""
+    if number is None or not math.isfinite(number):
+        return UNKNOWN
+    return f"{number:.3g}" if abs(number) >= _HUGE_TOKENS else f"{number:,.{digits}f}"
+
+
+def dollars(amount: Decimal | None) -> str:
+    """`$1,234.57`, `$0.0346`, `$0.000021`: as many digits as the amount needs, at least two that count."""
+    if amount is None:
+        return UNKNOWN
+    if amount == 0:
+        return "$0"
+    if amount >= _HUGE_DOLLARS:
+        return f"${amount:.3g}"
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    if amount >= _CENT:
+        return f"${amount:.4f}"
+    if amount < _TINY:
+        return "<$0.000001"
+    # Two digits that count: 0.00012, 0.0021.
+    return f"${amount:.{1 - amount.adjusted()}f}"
+
+
+def seconds(duration: float | None) -> str:
+    """`12 ms`, `1.23 s`, `2 m 05 s`, `3 h 02 m`."""
+    if duration is None or not math.isfinite(duration):
+        return UNKNOWN
+    if duration < 0.9995:
+        return f"{duration * 1000:.0f} ms"
+    if duration < 59.995:
+        return f"{duration:.2f} s"
+    minutes, rest = divmod(round(duration), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} m"
+
+
+def percent(part: float | None, digits: int = 2) -> str:
+    """A percentage, 0..100, as `3.46 %`."""
+    return UNKNOWN if part is None or not math.isfinite(part) else f"{part:.{digits}f} %"
+
+
+def share(part: float | None) -> str:
+    """A share, 0..1, as `86 %`; only what is whole is `100 %`, and only what is nothing is `0 %`."""
+    if part is None:
+        return UNKNOWN
+    if part >= 1:
+        return "100 %"
+    if part <= 0:
+        return "0 %"
+    whole = part * 100
+    return f"{whole:.0f} %" if 1 <= whole <= 99 else f"{min(max(whole, 0.1), 99.9):.1f} %"
+
+
+def ratio(value: float | None) -> str:
+    """A quotient with three digits: `0.662`."""
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{value:,.3f}"
+
+
+def many(number: int, one: str, more: str | None = None) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
