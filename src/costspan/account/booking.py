@@ -23,6 +23,7 @@ _REFUSALS: Final = frozenset(
         "ModelNotReadyException",
         "NotFoundError",
         "OverloadedError",
+        "ModelThrottledException",
         "PermissionDeniedError",
         "RateLimitError",
         "RequestTooLargeError",

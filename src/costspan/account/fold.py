@@ -117,24 +117,32 @@ def call_layers(tree: Tree) -> list[Layer]:
 
 
 def _promoted(tree: Tree) -> set[int]:
-    """Spans that repeat their children's sum, but have no call beneath them: the only trace of what was spent."""
+    """Spans that repeat their children's sum, but have no call beneath them: the only trace of what was spent.
+
+    Of two such sums inside each other the inner one counts, and the outer one too if it leaves out nested sums.
+    """
     spans = tree.spans
     if not any(reading is not None and reading.repeats_children for _, reading in spans):
         return set()
     roots = _root_calls(tree)
     found: set[int] = set()
     has_call: set[int] = set()
+    has_sum: set[int] = set()
     for place in reversed(tree.order):
         record, reading = spans[place]
         if reading is not None and place not in has_call:
             if reading.repeats_children:
-                if reading.usage.source != MISSING and not _told_elsewhere(record, reading.usage, roots):
+                summed = place in has_sum and not reading.leaves_out_nested
+                if not summed and reading.usage.source != MISSING and not _told_elsewhere(record, reading.usage, roots):
                     found.add(place)
-                    has_call.add(place)
+                    has_sum.add(place)
             elif reading.kind == CALL:
                 has_call.add(place)
+        parent = tree.parent[place]
         if place in has_call:
-            has_call.add(tree.parent[place])
+            has_call.add(parent)
+        if place in has_sum:
+            has_sum.add(parent)
     return found
 
 

@@ -7,6 +7,7 @@ from 0 on. Every function takes the value or the bound `get` of the attributes, 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
@@ -27,6 +28,9 @@ CANCELLED: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterr
 _EXCEPTION: Final = "exception"
 _EXCEPTION_TYPE: Final = "exception.type"
 _OK: Final = ("ok", None)
+_STATUS: Final = re.compile(r"\bError code: ([45]\d\d)\b")
+_STATUS_AT: Final = 200
+"""Where in a message the status stands, if it does."""
 
 
 def text(value: object) -> str | None:
@@ -103,7 +107,7 @@ def outcome(record: SpanRecord) -> tuple[str, str | None]:
     if kind is None:
         if not record.error:
             return _OK
-        kind = exception_type(record)
+        kind = exception_type(record) or http_status(record.status_message)
     if kind is not None and kind.rpartition(".")[2] in CANCELLED:
         return "cancelled", kind
     return "error", kind
@@ -115,6 +119,12 @@ def exception_type(record: SpanRecord) -> str | None:
         if name == _EXCEPTION:
             return text(attributes.get(_EXCEPTION_TYPE))
     return None
+
+
+def http_status(message: str) -> str | None:
+    """`429` from a message of the OpenAI and Anthropic SDKs, for emitters that keep nothing but the message."""
+    match = _STATUS.search(message[:_STATUS_AT]) if message else None
+    return match.group(1) if match else None
 
 
 def settled(usage: Usage, problems: list[str]) -> Usage:

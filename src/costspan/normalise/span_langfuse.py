@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from costspan.normalise.extracted import plus
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.owner_langchain import owner_from_metadata
-from costspan.normalise.span_attributes import count, exception_type, parsed, parsed_object, settled, text
+from costspan.normalise.span_attributes import count, exception_type, http_status, parsed, parsed_object, settled, text
 from costspan.normalise.span_langchain import OWNER_KEYS, place, prefixed
 from costspan.normalise.usage import extract
 from costspan.records import AGENT, CALL, NO_USAGE, RUN, STEP, TOOL, Reading, Usage
@@ -167,7 +167,8 @@ def _part(record: SpanRecord, get: Get, kind: str, name: str) -> Reading:
 
 def _outcome(record: SpanRecord, get: Get) -> tuple[str, str | None]:
     if record.error or get(_OBSERVATION + "level") == "ERROR":
-        return "error", exception_type(record)
+        message = record.status_message or text(get(_OBSERVATION + "status_message")) or ""
+        return "error", exception_type(record) or http_status(message)
     return "ok", None
 
 

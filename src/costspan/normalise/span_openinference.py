@@ -16,9 +16,9 @@ from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.owner_langchain import owner_from_metadata
 from costspan.normalise.payload_peek import object_after, told_in_response, told_in_result
 from costspan.normalise.span_attributes import count, first_count, first_text, outcome, parsed_object, settled, text
+from costspan.normalise.span_crew import with_crew_sum
 from costspan.normalise.span_genai import without_end
 from costspan.normalise.span_langchain import place
-from costspan.normalise.usage import extract
 from costspan.records import AGENT, CALL, RUN, TOOL, Reading, Usage
 
 if TYPE_CHECKING:
@@ -177,12 +177,7 @@ def _crew(record: SpanRecord, get: Get) -> Reading | None:
     reading = _part(record, RUN, record.name.removesuffix(".kickoff"))
     answer = get("output.value")
     if type(answer) is str:
-        told = extract({"usage": object_after(answer, "token_usage")})
-        if told.usage.input_tokens is not None:
-            reading.usage = told.usage
-            reading.repeats_children = True
-            reading.leaves_out_nested = True
-            reading.problems = told.problems
+        with_crew_sum(reading, object_after(answer, "token_usage"))
     return reading
 
 

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.owner_langchain import is_plumbing, owner_from_metadata
-from costspan.normalise.span_attributes import count, known, outcome, text
+from costspan.normalise.span_attributes import outcome, text
 from costspan.normalise.span_genai import kind_of, read_as
 from costspan.normalise.span_langchain import OWNER_KEYS, prefixed
-from costspan.normalise.usage import extract
+from costspan.normalise.span_crew import with_crew_sum
 from costspan.records import AGENT, CALL, RUN, STEP, TOOL, Reading
 
 if TYPE_CHECKING:
@@ -120,17 +120,7 @@ def _crewai(record: SpanRecord, get: Get, kind: str) -> Reading | None:
         return read_as(record, DIALECT, kind)
     reading = Reading(kind=kind, dialect=DIALECT, name=names[kind], outcome=ended, error_type=error_type)
     reading.agent = text(get("crewai.task.agent")) if kind == STEP else None
-    _crew_sum(reading, text(get(_CREW_SUM)) or text(get("crewai.crew.usage_metrics")))
+    told = text(get(_CREW_SUM)) or text(get("crewai.crew.usage_metrics"))
+    if told is not None:
+        with_crew_sum(reading, {name: int(digits) for name, digits in _CREW_COUNT.findall(told.replace("'", ""))})
     return reading
-
-
-def _crew_sum(reading: Reading, told: str | None) -> None:
-    if told is None:
-        return
-    counts = {name: count(int(digits)) for name, digits in _CREW_COUNT.findall(told.replace("'", ""))}
-    found = extract({"usage": counts})
-    if found.usage.input_tokens is not None:
-        reading.usage = replace(found.usage, source=known(found.usage))
-        reading.repeats_children = True
-        reading.leaves_out_nested = True
-        reading.problems = found.problems
