@@ -97,9 +97,9 @@ def _own_ledger(limit: Limit, knobs: Thresholds) -> list[Record]:
         by=(),
         labels={"budget": limit.name},
     )
-    records = book(account, knobs) + windows("budget", names.BUDGET_COST_DELTA, (), knobs, own=own)
+    records = book(account, knobs) + windows("budget", names.BUDGET_COST_DELTA, ("budget",), knobs, own=own)
     always = (names.BUDGET_COST_TODAY, names.BUDGET_COST_MONTH)
-    return [Record(r.name, f"{r.expr}\nor vector(0)" if r.name in always else r.expr) for r in records]
+    return [Record(r.name, f"sum({r.expr}) or vector(0)" if r.name in always else r.expr) for r in records]
 
 
 def _agents(limit: Limit, knobs: Thresholds, *, own_ledger: bool) -> Record:
