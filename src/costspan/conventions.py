@@ -29,6 +29,8 @@ TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
 TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
 ERROR_TYPE: Final = "error.type"
+HTTP_STATUS_CODE: Final = "http.response.status_code"
+"""On a call that the provider turned down: such a request is not billed."""
 
 # Values of OPERATION_NAME.
 CHAT: Final = "chat"

@@ -40,7 +40,7 @@ class Costspan:
         self.provider = provider
         self.adapters = registry.Adapters()
         self.roads: list[Any] = []
-        self.last_run: Run | None = None
+        self.threads: Any = None
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Export what is waiting: spans and metrics."""
@@ -49,7 +49,8 @@ class Costspan:
             if flush is not None:
                 flush(int(timeout_seconds * 1000))
             for road in self.roads:
-                road.flush()
+                if hasattr(road, "flush"):
+                    road.flush()
 
 
 def enable(  # noqa: PLR0913 - these are a person's switches, all optional and by keyword
@@ -126,8 +127,35 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=bool(settings.metrics))
     running = Costspan(settings, pipeline, provider)
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
+    running.roads = list(_roads(settings, meters, provider))
+    with guard.Guard("threads"):
+        running.threads = sdk.carry_context_into_threads()
     atexit.register(_at_exit)
     return running
+
+
+def _roads(settings: Settings, meters: Meters, provider: Any) -> Iterable[Any]:
+    """The ways out for metrics: what OpenTelemetry's variable or the caller names, nothing unasked."""
+    for name in settings.metrics:
+        if name == "prometheus":
+            from costspan.expose.listener import Listener
+
+            listener = Listener(
+                meters,
+                host=settings.prometheus_host,
+                port=settings.prometheus_port,
+                multiprocess_dir=settings.multiprocess_dir,
+            )
+            listener.start()
+            yield listener
+        elif name == "otlp":
+            from costspan.expose.otlp import Pusher
+
+            pusher = Pusher(meters, resource=provider.resource, interval_seconds=settings.metric_export_interval_seconds)
+            pusher.start()
+            yield pusher
+        else:
+            guard.warn_once(f"metrics {name}", f"metrics exporter {name!r} is not known here; use prometheus, otlp or none")
 
 
 def _sinks(settings: Settings) -> Iterable[Callable[[Run], None]]:
@@ -163,7 +191,12 @@ def disable() -> None:
             return
         running = _state.pop()
         running.adapters.switch_off()
-        SWITCH.spans = None
+        spans, SWITCH.spans = SWITCH.spans, None
+        if spans is not None:
+            spans.close_open()
+        if running.threads is not None:
+            with guard.Guard("threads"):
+                running.threads.uninstrument()
         running.flush()
         for road in running.roads:
             with guard.Guard("stop"):

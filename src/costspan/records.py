@@ -73,6 +73,11 @@ class Unpriced:
     reason: str
     detail: str = ""
 
+    @property
+    def amount_usd(self) -> None:
+        """Unknown, so that `price.amount_usd` may be asked of either answer."""
+        return
+
 
 class Owner(NamedTuple):
     """Who a call belongs to, from its nearest enclosing spans."""
@@ -170,7 +175,7 @@ class Reading:
     The rest describes a model call. `repeats_children` marks a parent that carries its children's sum (counted only where
     no call lies beneath it), `leaves_out_nested` one whose sum is without the sums of such parents inside it. `ends_stream`
     marks a log line that tells the usage of the streamed call before it (same scope and parent), whose own span has none.
-    `problems` are short words such as `inconsistent_usage`.
+    `refused`: an error status came back. `problems` are short words such as `inconsistent_usage`.
     """
 
     kind: str
@@ -201,6 +206,7 @@ class Reading:
     retry_count: int = 0
     waste: str | None = None
     metered: bool = False
+    refused: bool = False
     repeats_children: bool = False
     leaves_out_nested: bool = False
     ends_stream: bool = False

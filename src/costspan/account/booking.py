@@ -48,8 +48,10 @@ Time-outs and broken connections are not among them: the provider may have answe
 
 def is_refusal(reading: Reading) -> bool:
     """True when a call failed because the provider turned it down, which no provider bills."""
-    if reading.outcome != "error" or reading.missing_reason is not None or reading.error_type is None:
+    if reading.outcome != "error" or reading.missing_reason is not None:
         return False
+    if reading.refused or reading.error_type is None:
+        return reading.refused
     name = reading.error_type.rpartition(".")[2]
     # LangChain wraps provider errors in classes of its own such as OpenAIRateLimitError.
     return name in _REFUSALS or name.isdigit() or any(name.endswith(known) for known in _REFUSALS)

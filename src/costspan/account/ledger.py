@@ -7,7 +7,9 @@ in metrics and totals, and the record says so.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
@@ -86,6 +88,7 @@ class Ledger:
         self.lock = threading.RLock()
         self.keep_spans = keep_spans
         self._runs: dict[str, tuple[RunState, Node]] = {}
+        _alive.add(self)
 
     def open(self, kind: str, name: str | None, parent: Node | None, run: RunState | None) -> Node:
         """A node under `parent`; without a parent it begins `run`."""
@@ -158,6 +161,24 @@ class Ledger:
                 )
                 for run, node in self._runs.values()
             ]
+
+
+    def forget(self) -> None:
+        """In a forked child: the runs in flight are the parent's; the lock may be held by a thread that is gone."""
+        self.lock = threading.RLock()
+        self._runs = {}
+
+
+_alive: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in list(_alive):
+        ledger.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def node_attributes(node: Node) -> dict[str, int | float]:

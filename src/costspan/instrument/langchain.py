@@ -246,6 +246,7 @@ class Handler(BaseCallbackHandler):
         model = attributes.get(c.REQUEST_MODEL)
         entry.unit = spans.open(CALL, model, context=around, attributes=attributes)
         self._remember(run_id, entry)
+        langchain_context.note_start(run_id)
         langchain_context.enter_stream(entry.unit.context)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:

@@ -95,7 +95,24 @@ def _why(error: BaseException, *, known: bool, streamed: bool) -> dict[str, Any]
         return {c.WASTE: "aborted"} if known else {c.WASTE: "aborted", c.MISSING_REASON: "aborted"}
     if known:
         return {c.WASTE: "error"}
-    return {c.MISSING_REASON: "error"} if streamed else {}
+    if streamed:
+        return {c.MISSING_REASON: "error"}
+    status = status_of(error)
+    return {c.HTTP_STATUS_CODE: status} if status is not None else {}
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status by which a provider turned a request down, from the error or what caused it."""
+    at: BaseException | None = error
+    for _ in range(4):
+        if at is None:
+            return None
+        for holder in (at, getattr(at, "response", None)):
+            status = getattr(holder, "status_code", None)
+            if _is_refusal(status):
+                return int(status)
+        at = at.__cause__ or at.__context__
+    return None
 
 
 def _is_refusal(status: object) -> bool:

@@ -18,12 +18,25 @@ from costspan import guard
 from costspan.instrument.patch import Point
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from opentelemetry.context import Context
 
     from costspan.instrument.langchain import Handler
 
 _STREAM: Final[ContextVar[list[object] | None]] = ContextVar("costspan.stream_step", default=None)
 """While the first step of a stream runs: where the callback leaves the token of the context that it attached."""
+
+
+_STARTED: Final[ContextVar[list[UUID] | None]] = ContextVar("costspan.started_calls", default=None)
+"""While an `agenerate` runs: the calls that it has started."""
+
+
+def note_start(run_id: UUID) -> None:
+    """Called when a call opens, so that a cancelled `agenerate` knows what it left open."""
+    started = _STARTED.get()
+    if started is not None:
+        started.append(run_id)
 
 
 def enter_stream(context: Context) -> None:
@@ -44,6 +57,8 @@ def points(handler: Handler) -> list[Point]:
         Point("langgraph._internal._runnable", "set_config_context", contexts),
         Point(chat, "BaseChatModel._generate_with_cache", functools.partial(_wrap_generate, handler)),
         Point(chat, "BaseChatModel._agenerate_with_cache", functools.partial(_wrap_agenerate, handler)),
+        Point(chat, "BaseChatModel.agenerate", functools.partial(_wrap_gather, handler)),
+        Point("langchain_core.language_models.llms", "BaseLLM.agenerate", functools.partial(_wrap_gather, handler)),
         Point(chat, "BaseChatModel.stream", _wrap_stream),
         Point(chat, "BaseChatModel.astream", _wrap_astream),
     ]
@@ -113,6 +128,28 @@ def _wrap_agenerate(handler: Handler, original: Any) -> Any:
                 otel_context.detach(token)  # type: ignore[arg-type]
 
     return _agenerate_with_cache
+
+
+def _wrap_gather(handler: Handler, original: Any) -> Any:
+    """LangChain tells no callback when a task is cancelled inside `agenerate`, or before its work has begun."""
+
+    @functools.wraps(original)
+    async def agenerate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        started: list[UUID] = []
+        before = _STARTED.get()
+        _STARTED.set(started)
+        try:
+            return await original(self, *args, **kwargs)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                for run_id in started:
+                    handler.on_llm_error(error, run_id=run_id)
+            raise
+        finally:
+            # Not `reset`: a coroutine may be closed in another context, where that raises.
+            _STARTED.set(before)
+
+    return agenerate
 
 
 def _begin_step() -> tuple[list[object], Any]:

@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from costspan import conventions as c
 from costspan import guard
+from costspan.normalise.span_costspan import CANCELLING
 from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 UNIT: Final = otel_context.create_key("costspan.unit")
-_CANCELLED: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt"})
+OPEN_MAX: Final = 50_000
+"""Units that may be open at once; the oldest beyond it is ended as interrupted, so that memory stays bounded."""
+
+
+class Interrupted(BaseException):
+    """Never raised: what a unit is closed with when it was still open as the process or costspan ended."""
 
 
 class Unit:
@@ -90,6 +96,7 @@ class Spans:
     def __init__(self, tracer: Tracer, desk: Desk) -> None:
         self.tracer = tracer
         self.desk = desk
+        self._open: dict[int, Unit] = {}
 
     def open(
         self,
@@ -139,6 +146,10 @@ class Spans:
         unit.context = otel_context.set_value(UNIT, unit, trace.set_span_in_context(span, base))
         with guard.Guard("desk.opened"):
             self.desk.opened(unit)
+        opened = self._open
+        opened[id(unit)] = unit
+        if len(opened) > OPEN_MAX:
+            self.close(opened[next(iter(opened))], error=Interrupted())
         return unit
 
     @staticmethod
@@ -161,6 +172,8 @@ class Spans:
         ended_ns: int | None = None,
     ) -> None:
         """End a unit's span once: final attributes, status, what the desk adds (cost, totals)."""
+        if self._open.pop(id(unit), None) is None:
+            return
         ended_ns = ended_ns or time.time_ns()
         span = unit.span
         final: dict[str, AttributeValue] = dict(attributes) if attributes else {}
@@ -178,6 +191,17 @@ class Spans:
             span.end(ended_ns)
 
 
+    def close_open(self) -> None:
+        """End what is still open, innermost first: the process ends, or costspan is switched off."""
+        for unit in list(self._open.values())[::-1]:
+            with guard.Guard("close open units"):
+                self.close(unit, error=Interrupted())
+
+    def forget(self) -> None:
+        """In a forked child: what the parent has open is the parent's to end."""
+        self._open.clear()
+
+
 def error_name(error: BaseException) -> str:
     """The value of `error.type`: the exception's class, with its module unless it is a builtin."""
     kind = type(error)
@@ -186,7 +210,7 @@ def error_name(error: BaseException) -> str:
 
 def is_cancel(error: BaseException) -> bool:
     """True for what ends work without being an error: cancellation, an abandoned generator, Ctrl-C."""
-    return any(kind.__name__ in _CANCELLED for kind in type(error).__mro__)
+    return any(kind.__name__ in CANCELLING for kind in type(error).__mro__)
 
 
 def current() -> Unit | None:

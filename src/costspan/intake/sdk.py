@@ -57,3 +57,17 @@ def _otlp_exporter() -> Any:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
 
     return Http()
+
+
+def carry_context_into_threads() -> Any:
+    """Threads, timers and executors see the Context of whoever started them: that is where everybody loses the owner.
+
+    The instrumentor that was switched on here, to be switched off again; None when somebody else already did it.
+    """
+    from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+
+    instrumentor = ThreadingInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return None
+    instrumentor.instrument()
+    return instrumentor

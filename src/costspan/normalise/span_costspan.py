@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DIALECT: Final = "costspan"
 CANCELLING: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "Interrupted"})
 """Classes of exceptions that end work without being an error."""
+_FIRST_ERROR_STATUS: Final = 400
 _NAME: Final = {AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, STEP: c.STEP, RUN: c.WORKFLOW_NAME}
 _COUNTS: Final = (
     c.INPUT_TOKENS,
@@ -84,6 +85,7 @@ def _call(record: SpanRecord) -> Reading:
         retry_count=_count(get(c.RETRY_COUNT)) or 0,
         waste=_text(get(c.WASTE)),
         metered=get(c.METERED) is True,
+        refused=(_count(get(c.HTTP_STATUS_CODE)) or 0) >= _FIRST_ERROR_STATUS,
         request_lengths=_text(get(c.REQUEST_LENGTHS)),
         request_hash=_text(get(c.REQUEST_HASH)),
     )
