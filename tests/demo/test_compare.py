@@ -77,7 +77,7 @@ def test_a_tool_error_that_was_missed_is_a_difference():
 
 def test_the_verdict_counts_calls_tokens_and_dollars():
     figures = compare.of_run(RUN)
-    assert compare.verdict(figures, []).endswith("1 calls, 120 tokens, $0.0100")
+    assert compare.verdict(figures, []).endswith("1 call, 120 tokens, $0.0100")
 
 
 def test_the_verdict_names_each_difference():

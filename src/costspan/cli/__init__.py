@@ -13,7 +13,7 @@ import typer
 
 from costspan.errors import CostspanError
 
-COMMANDS = ("price",)
+COMMANDS = ("demo", "price")
 """Modules of this package, in the order in which `--help` lists them."""
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from costspan.errors import SettingsError
+
 if TYPE_CHECKING:
     from costspan.demo.play import Shown
 
@@ -20,7 +22,7 @@ def register(app: typer.Typer) -> None:
         seed: Annotated[int | None, typer.Option(help="Draw plan, words and usage from this number; default: a new one.")] = None,
         record_dir: Annotated[Path, typer.Option(help="Where the run record goes.")] = Path("costspan-demo"),
         metrics_port: Annotated[
-            int | None, typer.Option(min=1, max=65535, help="Serve /metrics on this port until Ctrl-C.")
+            int | None, typer.Option(min=0, max=65535, help="Serve /metrics on this port (0: any) until Ctrl-C.")
         ] = None,
         json: Annotated[bool, typer.Option("--json", help="The run record on stdout, all else on stderr.")] = False,
     ) -> None:
@@ -36,8 +38,7 @@ def register(app: typer.Typer) -> None:
                 print(shown.record.read_text(encoding="utf-8"), end="", flush=True)
             tell(shown, out)
             if metrics_port is not None:
-                print(f"serving http://localhost:{metrics_port}/metrics, stop with Ctrl-C", file=out, flush=True)
-                wait()
+                serve(shown, out)
 
         shown = play(seed=drawn, record_dir=record_dir, metrics_port=metrics_port, hold=show)
         raise typer.Exit(1 if shown.differences else 0)
@@ -47,13 +48,15 @@ def tell(shown: Shown, out: TextIO) -> None:
     """The summary, where the record is, and whether all agrees."""
     from costspan.report.console import print_summary
 
-    print_summary(shown.run, out)
-    print(f"record: {shown.record}", file=out)
+    print_summary(shown.run, out, record=str(shown.record))
     print(shown.verdict, file=out, flush=True)
 
 
-def wait() -> None:
-    """Until Ctrl-C."""
+def serve(shown: Shown, out: TextIO) -> None:
+    """Say where /metrics is, and stay until Ctrl-C."""
+    if shown.metrics_url is None:
+        raise SettingsError("/metrics could not be served: choose another --metrics-port")
+    print(f"serving {shown.metrics_url}/metrics, stop with Ctrl-C", file=out, flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

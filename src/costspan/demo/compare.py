@@ -178,5 +178,6 @@ def verdict(figures: Figures, found: Sequence[Difference]) -> str:
         return "\n".join(["differs from the provider's log:", *(f"  {difference}" for difference in found)])
     total = figures.total
     tokens = sum(int(total.get(what) or 0) for what in ("input tokens", "output tokens"))
-    counted = f"{total.get('calls')} calls, {tokens:,} tokens, ${Decimal(total.get('dollars') or 0):.4f}"
+    calls = total.get("calls")
+    counted = f"{calls} {'call' if calls == 1 else 'calls'}, {tokens:,} tokens, ${Decimal(total.get('dollars') or 0):.4f}"
     return f"agrees with the provider's log, for each agent and each tool: {counted}"

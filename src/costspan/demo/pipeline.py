@@ -66,10 +66,11 @@ class Workshop:
 def plan(seed: int) -> dict[str, list[Reply]]:
     """What the models will do, per agent: which tools they ask for and in which order. Words and usage are the provider's."""
     rng = random.Random(f"{seed}/plan")
-    answer = Reply()
+    answer = Reply(delay=rng.uniform(0.03, 0.08), chunk_delay=0.005)
 
     def ask(name: str, **arguments: str) -> Reply:
-        return Reply(tool_calls=(ToolCall(name, dict(arguments)),))
+        delay = rng.uniform(0.02, 0.05)
+        return Reply(tool_calls=(ToolCall(name, dict(arguments)),), delay=delay, chunk_delay=0.005)
 
     asks = rng.randint(1, 2)
     tickets = [ask("search_tickets", query="billed twice") for _ in range(rng.randint(1, 2))]

@@ -6,12 +6,12 @@ import importlib.util
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import costspan
 from costspan.demo import compare
 from costspan.demo.provider import ProviderProcess
-from costspan.enable import disable, enable
 from costspan.errors import MissingExtraError, UsageError
 from costspan.records import Cost
 from costspan.report import run_json
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from costspan.demo.provider_log import Entry
+    from costspan.enable import Costspan
     from costspan.price.book import PriceBook
     from costspan.records import Run
 
@@ -37,13 +38,15 @@ LOOPBACK = "127.0.0.1,localhost"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one demo came to. `differences` is empty when summary, record and log agree."""
+    """What one demo came to. `differences` is empty when summary, record and log agree. `metrics_url` is where /metrics
+    is served while the demo is held, None where it is not."""
 
     run: Run
     record: Path
     log: tuple[Entry, ...]
     figures: compare.Figures
     differences: tuple[compare.Difference, ...]
+    metrics_url: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -59,7 +62,7 @@ def play(*, seed: int, record_dir: Path, metrics_port: int | None = None, hold: 
     runs: list[Run] = []
     with loopback_only(), ProviderProcess(seed) as provider:
         road = {"metrics": "prometheus", "metrics_port": metrics_port} if metrics_port is not None else {}
-        running = enable(summary=False, record_dir=record_dir, on_run=runs.append, **road)  # type: ignore[arg-type]
+        running = costspan.enable(summary=False, record_dir=record_dir, on_run=runs.append, **road)  # type: ignore[arg-type]
         if running is None:
             message = "OTEL_SDK_DISABLED is true, so nothing would be measured; unset it to see the demo"
             raise UsageError(message)
@@ -68,11 +71,12 @@ def play(*, seed: int, record_dir: Path, metrics_port: int | None = None, hold: 
             if len(runs) != 1:
                 message = f"the demo expected one run and got {len(runs)}: costspan was on already, call disable() before it"
                 raise UsageError(message)
-            shown = _compare(runs[0], record_dir, tuple(provider.log), book=running.pipeline.book, errors=errors)
+            shown = compare_run(runs[0], record_dir, tuple(provider.log), book=running.pipeline.book, errors=errors)
+            shown = replace(shown, metrics_url=_url(running))
             if hold is not None:
                 hold(shown)
         finally:
-            disable()
+            costspan.disable()
     return shown
 
 
@@ -87,7 +91,7 @@ def _work(provider: ProviderProcess, seed: int) -> Mapping[str, int]:
     return workshop.errors
 
 
-def _compare(run: Run, record_dir: Path, log: tuple[Entry, ...], *, book: PriceBook, errors: Mapping[str, int]) -> Shown:
+def compare_run(run: Run, record_dir: Path, log: tuple[Entry, ...], *, book: PriceBook, errors: Mapping[str, int]) -> Shown:
     from costspan.demo.pipeline import NESTED
 
     record = record_dir / run_json.file_name(run)
@@ -97,6 +101,12 @@ def _compare(run: Run, record_dir: Path, log: tuple[Entry, ...], *, book: PriceB
     written = compare.of_record(json.loads(record.read_text(encoding="utf-8")))
     found += [difference for difference in compare.differences(written, truth) if difference not in found]
     return Shown(run=run, record=record, log=log, figures=ours, differences=tuple(found))
+
+
+def _url(running: Costspan) -> str | None:
+    """Where /metrics is served; None when nothing serves (not asked for, or the port is taken)."""
+    urls = [str(road.url) for road in running.roads if getattr(road, "serving", False)]
+    return urls[0] if urls else None
 
 
 def price(book: PriceBook, entry: Entry) -> Decimal | None:
