@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from costspan.account.fold import Group, fold
+from costspan.account.folder import Folded, Folder
 
-__all__ = ["Group", "fold"]
+__all__ = ["Folded", "Folder", "Group", "fold"]

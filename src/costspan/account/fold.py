@@ -2,7 +2,7 @@
 
 The evidence, strongest first (measured on the traces of the common instrumentations):
 
-1. a span that has no duration and tells usage reports on an earlier span of its own scope and parent that has none;
+1. a log line that tells a stream's usage belongs to the call of its own scope and parent before it, which has none;
 2. a call span that encloses another by parent links: the same response id, or equal tokens, or one of them has none;
 3. the same response id, overlapping in time, in any trace;
 4. equal tokens where at least one has no id: contained in time (tightest first), then overlapping, in any trace;
@@ -62,7 +62,8 @@ def clusters(layers: list[Layer]) -> list[Cluster]:
     scopes = {layer.scope for layer in layers}
     _join_reports(layers)
     if len(scopes) > 1:
-        join_layers([layer for layer in layers if layer.end_ns > layer.start_ns or not _is_report(layer)], scopes)
+        # A report that found its opener has handed on all that it knows.
+        join_layers([layer for layer in layers if not (layer.reading.ends_stream and len(layer.cluster.layers) > 1)], scopes)
     seen: dict[int, Cluster] = {}
     for layer in sorted(layers, key=lambda each: (each.start_ns, each.record.span_id)):
         seen.setdefault(id(layer.cluster), layer.cluster)
@@ -166,17 +167,12 @@ def _told_elsewhere(record: SpanRecord, usage: Usage, roots: list[tuple[SpanReco
 
 
 # --- the evidence ---------------------------------------------------------------------------------------
-def _is_report(layer: Layer) -> bool:
-    return layer.end_ns == layer.start_ns and layer.tokens is not None
-
-
 def _join_reports(layers: list[Layer]) -> None:
     """Evidence 1. The opener takes over the report's tokens and its time, so that it meets the layers of other scopes."""
-    reports = [layer for layer in layers if _is_report(layer)]
-    if not reports:
+    waiting = {id(layer) for layer in layers if layer.reading.ends_stream}
+    if not waiting:
         return
     openers: dict[tuple[str, int, int], list[Layer]] = {}
-    waiting = set(map(id, reports))
     for layer in sorted(layers, key=lambda each: each.start_ns):
         key = (layer.scope, layer.record.trace_id, layer.record.parent_id)
         if id(layer) not in waiting:

@@ -154,7 +154,10 @@ def hinted(unit: Unit | None, record: SpanRecord, reading: Reading) -> Unit | No
     around = unit.agent
     if around is not None and alike(around.name, reading.agent):
         if around.kind == STEP:
+            # The call spells the agent's name as its author did, the node need not.
             around.name = reading.agent
+            if around.line is not None:
+                around.line.agent = reading.agent
         return unit
     if around is not None and around.scope != record.scope:
         return unit

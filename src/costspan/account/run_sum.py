@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from costspan.account import toolbill
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
 
 
 class _AgentSum:
-    __slots__ = ("is_agent", "models", "own", "steps", "subtree")
+    __slots__ = ("is_agent", "models", "own", "subtree")
 
     def __init__(self) -> None:
         self.own = Tally()
         self.subtree = Tally()
-        self.steps = 0
         self.models: set[str] = set()
         self.is_agent = False
 
@@ -36,7 +36,7 @@ class _ToolSum:
         self.calls = 0
         self.errors = 0
         self.duration_ns = 0
-        self.agents: set[str] = set()
+        self.agents: set[Unit] = set()
 
 
 class RunSum:
@@ -73,9 +73,7 @@ class RunSum:
         if line is not None and (unit.parent is None or line is not unit.parent.line):
             self._lines.append(line)
         if unit.kind == AGENT and unit.name is not None:
-            agent = self._agent(unit.name)
-            agent.is_agent = True
-            agent.steps += 1
+            self._agent(unit.name).is_agent = True
 
     def tool(self, record: SpanRecord, reading: Reading, unit: Unit) -> None:
         """A tool was executed."""
@@ -86,8 +84,8 @@ class RunSum:
         tool.calls += 1
         tool.errors += reading.outcome == "error" or record.error
         tool.duration_ns += max(0, record.end_ns - record.start_ns)
-        if unit.agent is not None and unit.agent.name is not None:
-            tool.agents.add(unit.agent.name)
+        if unit.agent is not None:
+            tool.agents.add(unit.agent)
         if reading.tool_call_id is not None:
             self._tool_names[reading.tool_call_id] = name
         if unit.line is not None:
@@ -135,7 +133,6 @@ class RunSum:
         if line.virtual:
             if not line.tally.calls + line.tally.cache_hits - 1:
                 self._lines.append(line)
-                self._agent(line.agent or "").steps += 1
             line.started_ns = min(line.started_ns, call.started_ns)
             line.ended_ns = max(line.ended_ns, call.ended_ns)
             line.outcome = call.outcome
@@ -174,8 +171,8 @@ class RunSum:
         """The run's record."""
         totals = self._totals.freeze()
         self._calls.sort(key=lambda call: (call.started_ns, call.id))
-        agents = self._frozen_agents()
         steps = self._frozen_steps()
+        agents = self._frozen_agents(Counter(step.agent for step in steps))
         record, reading = self._record, self._reading
         return Run(
             id=str(record.attributes.get(RUN_ID) or f"{record.trace_id:032x}-{record.span_id:016x}"),
@@ -196,9 +193,9 @@ class RunSum:
             notes=self._notes(),
         )
 
-    def _frozen_agents(self) -> tuple[AgentTotals, ...]:
+    def _frozen_agents(self, steps: Counter[str | None]) -> tuple[AgentTotals, ...]:
         return tuple(
-            AgentTotals(name, agent.own.freeze(), agent.subtree.freeze(), agent.steps, tuple(sorted(agent.models)))
+            AgentTotals(name, agent.own.freeze(), agent.subtree.freeze(), steps[name], tuple(sorted(agent.models)))
             for name, agent in self._agents.items()
             if agent.own.calls or agent.own.cache_hits or (agent.is_agent and agent.subtree.calls)
         )
@@ -212,7 +209,7 @@ class RunSum:
                 calls=tool.calls,
                 errors=tool.errors,
                 duration_seconds=tool.duration_ns / 1e9,
-                agents=tuple(sorted(tool.agents)),
+                agents=tuple(sorted({unit.name for unit in tool.agents if unit.name is not None})),
                 nested=tool.nested.freeze(),
                 result_tokens=bills.get(name, nothing).tokens,
                 result_cost_usd=bills.get(name, nothing).cost_usd,
