@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.owner_langchain import is_plumbing, owner_from_metadata
 from costspan.normalise.span_attributes import outcome, text
+from costspan.normalise.span_crew import with_crew_sum
 from costspan.normalise.span_genai import kind_of, read_as
 from costspan.normalise.span_langchain import OWNER_KEYS, prefixed
-from costspan.normalise.span_crew import with_crew_sum
 from costspan.records import AGENT, CALL, RUN, STEP, TOOL, Reading
 
 if TYPE_CHECKING:
