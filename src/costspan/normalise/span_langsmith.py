@@ -1,19 +1,19 @@
 """LangSmith's OTel mode (`langsmith.span.kind`) -> Reading.
 
-Input and output follow the convention; the cache and reasoning parts are only in `langsmith.metadata.usage_metadata`
-(JSON or the text of a Python dict) or in `gen_ai.usage.input_token_details`. Every LangChain run is a span, so chains are
-sorted like OpenInference's.
+Input and output follow the convention; the cache and reasoning parts are in the answer (`gen_ai.completion`), in
+`langsmith.metadata.usage_metadata` (JSON) or in `gen_ai.usage.input_token_details` (the text of a Python dict). Every
+LangChain run is a span, so chains are sorted like OpenInference's.
 """
 
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan.normalise import usage_langchain
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.owner_langchain import owner_from_metadata
+from costspan.normalise.payload_peek import told_in_result
 from costspan.normalise.span_attributes import first_text, parsed, text
 from costspan.normalise.span_genai import read_as
 from costspan.normalise.span_langchain import OWNER_KEYS, place, prefixed
@@ -22,6 +22,7 @@ from costspan.records import CALL, STEP, TOOL, Reading
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from costspan.normalise.extracted import Extracted
     from costspan.records import SpanRecord
 
     Get = Callable[[str], object]
@@ -60,13 +61,27 @@ def _mend(reading: Reading, get: Get) -> None:
         reading.provider = canonical_provider(text(get(_METADATA + "ls_provider")))
     if reading.request_model is None:
         reading.request_model = text(get(_METADATA + "ls_model_name"))
-    told = usage_langchain.from_usage(_mapping(get(_METADATA + "usage_metadata")) or _details(reading, get))
+    told = _told(reading, get)
+    reading.response_id = reading.response_id or told.response_id
+    reading.response_model = reading.response_model or told.model
+    reading.service_tier = reading.service_tier or told.service_tier
     usage, more = reading.usage, told.usage
     if more.input_tokens is not None and usage.input_tokens in (None, more.input_tokens):
-        reading.usage = replace(more)
+        reading.usage = more
         reading.cache_hit = told.cache_hit
+        reading.fees = told.fees
     elif more.input_tokens is not None:
         reading.problems = (*reading.problems, "inconsistent_usage")
+
+
+def _told(reading: Reading, get: Get) -> Extracted:
+    """The exported answer tells most; without content there is still `usage_metadata`, then the details."""
+    answer = get("gen_ai.completion")
+    if type(answer) is str:
+        told = told_in_result(answer)
+        if told.usage.input_tokens is not None:
+            return told
+    return usage_langchain.from_usage(_mapping(get(_METADATA + "usage_metadata")) or _details(reading, get))
 
 
 def _details(reading: Reading, get: Get) -> dict[str, object] | None:
