@@ -76,7 +76,14 @@ def test_debug_runs_shows_the_runs_in_flight_longest_first(listener):
 
 
 def test_a_clock_that_jumps_back_makes_no_negative_duration():
-    assert runs_page([active("flow")], now_ns=T0 - 5)["runs"][0]["duration_seconds"] == 0
+    meters = Meters(active_runs=lambda: [active("flow")])
+    assert runs_page(meters, now_ns=T0 - 5)["runs"][0]["duration_seconds"] == 0
+
+
+def test_debug_runs_tells_what_was_folded_into_other(meters, listener):
+    for number in range(300):
+        meters.tool(f"tool {number}", "a")
+    assert json.loads(get(listener, "/debug/runs")[1])["folded"]["costspan_tool_calls_total"] > 0
 
 
 def test_other_paths_are_not_found_and_say_what_there_is(listener):

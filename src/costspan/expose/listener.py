@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from costspan.account.meters import Meters
-    from costspan.records import ActiveRun
 
 TAKE_OVER_SECONDS: Final = 5.0
 """How often a waiting sibling looks whether the port has become free."""
@@ -159,7 +158,7 @@ class Listener:
                 return answer
             if path == "/debug/runs":
                 start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
-                return [json.dumps(runs_page(self._meters.runs_in_flight()), indent=2).encode()]
+                return [json.dumps(runs_page(self._meters), indent=2).encode()]
             start_response("200 OK" if path == "/" else "404 Not Found", [_TEXT])
             return [_INDEX]
 
@@ -184,8 +183,11 @@ class Listener:
         guard.warn_once("listener.fork", message)
 
 
-def runs_page(runs: Iterable[ActiveRun], now_ns: int | None = None) -> dict[str, object]:
-    """What `/debug/runs` answers: the runs in flight of this process, the longest first; dollars are decimal strings."""
+def runs_page(meters: Meters, now_ns: int | None = None) -> dict[str, object]:
+    """What `/debug/runs` answers: the runs in flight of this process, the longest first; dollars are decimal strings.
+
+    `folded` tells which labels or metrics had more values than are shown, and how often one became `_other`.
+    """
     now_ns = time.time_ns() if now_ns is None else now_ns
     return {
         "pid": os.getpid(),
@@ -200,8 +202,9 @@ def runs_page(runs: Iterable[ActiveRun], now_ns: int | None = None) -> dict[str,
                 "started_at": datetime.fromtimestamp(run.started_ns / 1e9, UTC).isoformat(),
                 "duration_seconds": max(0, now_ns - run.started_ns) / 1e9,
             }
-            for run in runs
+            for run in meters.runs_in_flight()
         ],
+        "folded": meters.overflow(),
     }
 
 
