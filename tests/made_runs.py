@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from costspan.account.efficiency import efficiency
 from costspan.account.totals import total
 from costspan.account.waste import waste
-from costspan.records import AgentTotals, Call, Cost, ModelTotals, Owner, Run, Step, Usage
+from costspan.records import (
+    ESTIMATED,
+    NO_USAGE,
+    AgentTotals,
+    Call,
+    Cost,
+    Duplicate,
+    ModelTotals,
+    Owner,
+    Run,
+    Step,
+    ToolTotals,
+    Totals,
+    Unpriced,
+    Usage,
+)
 
 SECOND = 10**9
 NOON = 1_795_262_400 * SECOND  # 2026-11-21T12:00:00Z
@@ -73,3 +89,40 @@ def pipeline() -> Run:
             for number, (name, given, made) in enumerate(PIPELINE)
         )
     )
+
+
+def full_run() -> Run:
+    """A run in which every list has an entry and every optional field a value, beside calls of which nothing is known."""
+    cost = Cost(
+        Decimal("0.0010"), {"input_uncached": Decimal("0.0004"), "fee": Decimal("0.0006")}, "override", "acme/m@2026-01-01"
+    )
+    told = replace(
+        made_call("Dev", Usage(10, 5, 4, 3, 2, 1, 1, 1)),
+        cost=cost,
+        parent_id="0" * 16,
+        request_model="a",
+        response_model="b",
+        response_id="c",
+        time_to_first_token_seconds=0.5,
+        finish_reason="stop",
+        error_type="E",
+        service_tier="flex",
+        fees={"web_search": 2},
+        conversation_id="t",
+        estimator="toktok",
+        problems=("zero_input",),
+        duplicates=(Duplicate("1", "2", "scope", Usage(10, 5)),),
+        waste="retry",
+    )
+    calls = (
+        told,
+        made_call(None, NO_USAGE, None, number=2, missing_reason="aborted", outcome="cancelled", provider=None, model=None),
+        made_call("QA", Usage(1, 1, source=ESTIMATED), None, number=3, unpriced=Unpriced("unknown_model", "no price")),
+        made_call("QA", number=4, started_ns=0, ended_ns=0),
+    )
+    tools = (
+        ToolTotals("run_tests", 2, 1, 1.5, ("Dev",), total([told]), 5, Decimal("0.1"), 6, Decimal("0.2"), 7, Decimal("0.3")),
+        ToolTotals("nothing"),
+    )
+    run = made_run(calls, tools=tools, notes=("a note",))
+    return replace(run, models=(*run.models, ModelTotals(None, None, Totals())))

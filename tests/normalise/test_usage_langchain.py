@@ -118,6 +118,14 @@ def test_paid_searches_and_stated_costs_come_from_the_raw_usage():
     assert str(from_message(routed).stated_cost_usd) == "0.0125"
 
 
+def test_searches_of_openai_and_gemini_are_counted_from_the_message():
+    blocks = [{"type": "web_search_call", "action": {"type": kind}} for kind in ("search", "open_page", "search")]
+    assert from_message(AIMessage([*blocks, {"type": "text", "text": "x"}], usage_metadata=DETAILED)).fees == {"web_search": 2}
+    grounding = {"grounding_metadata": {"web_search_queries": ["a"]}}
+    assert from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata=grounding)).fees == {"web_search": 1}
+    assert from_message(message()).fees is None
+
+
 def test_a_result_counts_one_candidate_per_prompt_and_adds_up_prompts():
     candidates = [ChatGeneration(message=message()), ChatGeneration(message=message())]
     assert from_result(LLMResult(generations=[candidates])).usage == from_message(message()).usage

@@ -13,52 +13,9 @@ from jsonschema import Draft202012Validator
 
 from costspan import records
 from costspan.errors import SettingsError
-from costspan.records import ESTIMATED, NO_USAGE, Cost, Duplicate, ModelTotals, Run, ToolTotals, Totals, Unpriced, Usage
+from costspan.records import NO_USAGE, Cost, Run, Totals
 from costspan.report.run_json import file_name, schema, to_json, to_record, write
-from made_runs import made_call, made_run, pipeline
-
-
-def full_run() -> Run:
-    """A run in which every list has an entry and every optional field a value, beside calls of which nothing is known."""
-    cost = Cost(
-        Decimal("0.0010"), {"input_uncached": Decimal("0.0004"), "fee": Decimal("0.0006")}, "override", "acme/m@2026-01-01"
-    )
-    told = replace(
-        made_call("Dev", Usage(10, 5, 4, 3, 2, 1, 1, 1)),
-        cost=cost,
-        parent_id="0" * 16,
-        request_model="a",
-        response_model="b",
-        response_id="c",
-        time_to_first_token_seconds=0.5,
-        finish_reason="stop",
-        error_type="E",
-        service_tier="flex",
-        fees={"web_search": 2},
-        conversation_id="t",
-        estimator="toktok",
-        problems=("zero_input",),
-        duplicates=(Duplicate("1", "2", "scope", Usage(10, 5)),),
-        waste="retry",
-    )
-    calls = (
-        told,
-        made_call(None, NO_USAGE, None, number=2, missing_reason="aborted", outcome="cancelled", provider=None, model=None),
-        made_call("QA", Usage(1, 1, source=ESTIMATED), None, number=3, unpriced=Unpriced("unknown_model", "no price")),
-        made_call("QA", number=4, started_ns=0, ended_ns=0),
-    )
-    tools = (
-        ToolTotals("run_tests", 2, 1, 1.5, ("Dev",), total_of(told), 5, Decimal("0.1"), 6, Decimal("0.2"), 7, Decimal("0.3")),
-        ToolTotals("nothing"),
-    )
-    run = made_run(calls, tools=tools, notes=("a note",))
-    return replace(run, models=(*run.models, ModelTotals(None, None, Totals())))
-
-
-def total_of(*calls) -> Totals:
-    from costspan.account.totals import total
-
-    return total(calls)
+from made_runs import full_run, made_call, made_run, pipeline
 
 
 def closed(part: object) -> object:

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from costspan.normalise import usage_anthropic, usage_gemini, usage_shapes
+from costspan.normalise import usage_anthropic, usage_gemini, usage_openai, usage_shapes
 from costspan.normalise.extracted import (
     NO_USAGE_FOUND,
-    WEB_SEARCH,
     Extracted,
     count,
     peek,
@@ -194,10 +193,7 @@ def _searches(message: object, told: Mapping[str, object]) -> dict[str, int] | N
     if grounding:
         return usage_gemini.searches(grounding)
     content = message.get("content") if type(message) is dict else getattr(message, "content", None)
-    if type(content) is not list:
-        return None
-    searches = sum(1 for block in content if isinstance(block, dict) and block.get("type") == "web_search_call")
-    return {WEB_SEARCH: searches} if searches else None
+    return usage_openai.searches(content) if type(content) is list else None
 
 
 def _prompts(result: object) -> list[object]:

@@ -59,7 +59,7 @@ def from_response(response: object, *, provider: str | None = None) -> Extracted
         finish_reason=_finish_reason(response),
         service_tier=peek(response, "service_tier"),
         stated_cost_usd=stated_cost(usage, problems),
-        fees=_fees(response),
+        fees=searches(peek(response, "output")),
     )
 
 
@@ -131,14 +131,12 @@ def _finish_reason(response: object) -> object:
     return incomplete or peek(response, "status")
 
 
-def _fees(response: object) -> dict[str, int] | None:
+def searches(items: object) -> dict[str, int] | None:
     """Searches of the responses API: one `web_search_call` item for each (a page opened or scanned is not billed)."""
-    output = peek(response, "output")
-    if not isinstance(output, list | tuple):
+    if not isinstance(items, list | tuple):
         return None
-    searches = 0
-    for item in output:
+    found = 0
+    for item in items:
         if peek(item, "type") == "web_search_call":
-            action = peek(peek(item, "action"), "type")
-            searches += action in (None, "search")
-    return {WEB_SEARCH: searches} if searches else None
+            found += peek(peek(item, "action"), "type") in (None, "search")
+    return {WEB_SEARCH: found} if found else None

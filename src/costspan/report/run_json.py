@@ -14,12 +14,14 @@ import os
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from costspan import __version__
 from costspan.errors import SettingsError
+from costspan.report.token_usage import token_usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +57,7 @@ def to_record(run: Run) -> Json:
     """The run record: only dicts, lists, strings, ints, floats, bools and None, valid against `schema()`."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "generator": {"name": "costspan", "version": __version__},
+        "generator": {"name": "costspan", "version": _version()},
         "run": {
             "id": run.id,
             "workflow": run.workflow,
@@ -75,7 +77,7 @@ def to_record(run: Run) -> Json:
         "waste": [_waste(item) for item in run.waste],
         "efficiency": _efficiency(run.efficiency),
         "notes": list(run.notes),
-        "metadata": {"token_usage": _token_usage(run)},
+        "metadata": {"token_usage": token_usage(run)},
     }
 
 
@@ -123,6 +125,14 @@ def schema() -> Json:
     """The JSON Schema (draft 2020-12) of the run record, as shipped."""
     loaded: Json = json.loads(Path(__file__).with_name("run.schema.json").read_text(encoding="utf-8"))
     return loaded
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    try:
+        return version("costspan")
+    except PackageNotFoundError:
+        return "unknown"  # run from a source tree that was never installed
 
 
 def _safe(name: str) -> str:
@@ -256,6 +266,7 @@ def _step(step: Step) -> Json:
         "calls": step.totals.calls,
         "usage": _usage(step.totals.usage),
         "cost": _sum_cost(step.totals),
+        "coverage": _coverage(step.totals.coverage),
         "tokens_per_second": _number(step.tokens_per_second),
         "outcome": step.outcome,
     }
@@ -346,43 +357,4 @@ def _efficiency(efficiency: Efficiency) -> Json:
         "output_tokens_per_second": _number(efficiency.output_tokens_per_second),
         "context_window_peak_percent": _number(efficiency.context_window_peak_percent),
         "cost_per_step": _dollars(efficiency.cost_per_step_usd),
-    }
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    number = _number(value)
-    return None if number is None else round(number, digits)
-
-
-def _plain(amount: Decimal | None) -> float | None:
-    return None if amount is None else float(amount)
-
-
-def _token_usage(run: Run) -> Json:
-    """The older shape: own tokens per agent, totals of the run, rounded ratios, dollars as plain numbers."""
-    usage, efficiency = run.totals.usage, run.efficiency
-    return {
-        "agents": [
-            {
-                "agent_name": agent.name,
-                "usage": {
-                    "input_tokens": agent.self_totals.usage.input_tokens,
-                    "output_tokens": agent.self_totals.usage.output_tokens,
-                    "total_tokens": agent.self_totals.usage.total_tokens,
-                    "estimated_cost_usd": _plain(agent.self_totals.cost_usd),
-                },
-            }
-            for agent in run.agents
-        ],
-        "total_input_tokens": usage.input_tokens,
-        "total_output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "estimated_total_cost_usd": _plain(run.totals.cost_usd),
-        "cost_breakdown": {agent.name: _plain(agent.self_totals.cost_usd) for agent in run.agents},
-        "efficiency_metrics": {
-            "average_tokens_per_agent": _rounded(efficiency.average_tokens_per_agent, 2),
-            "max_agent_tokens": efficiency.max_agent_tokens,
-            "estimated_context_window_usage_percent": _rounded(efficiency.context_window_peak_percent, 2),
-            "input_output_ratio": _rounded(efficiency.input_output_ratio, 3),
-        },
     }

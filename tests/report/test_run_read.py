@@ -1,0 +1,81 @@
+"""A record read back is the run that it was written from."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costspan.errors import InputError
+from costspan.records import Run, Totals
+from costspan.report.console import render
+from costspan.report.run_json import to_json, to_record, write
+from costspan.report.run_read import from_record, is_record, read
+from made_runs import full_run, made_run, pipeline
+
+
+@pytest.mark.parametrize(
+    "run", [Run("r", None, 0, 0, "ok", (), Totals()), pipeline(), full_run()], ids=["empty", "pipeline", "full"]
+)
+def test_nothing_is_lost_on_the_way(run, tmp_path):
+    again = read(write(run, tmp_path))
+    assert to_record(again) == to_record(run)
+    assert render(again) == render(run)
+    assert again.totals == run.totals
+    assert again.calls == run.calls
+    assert again.agents == run.agents
+
+
+def test_a_file_that_is_no_record_is_refused_in_one_line(tmp_path):
+    for body in ("{", "[]", '{"resourceSpans": []}', "null"):
+        file = tmp_path / "x.json"
+        file.write_text(body)
+        with pytest.raises(InputError) as caught:
+            read(file)
+        assert "x.json" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="nowhere"):
+        read(tmp_path / "nowhere.json")
+
+
+def test_a_newer_schema_is_refused_and_says_so():
+    record = {**to_record(pipeline()), "schema_version": 2}
+    assert is_record(record)
+    with pytest.raises(InputError, match="newer costspan"):
+        from_record(record)
+
+
+def test_fields_of_a_later_version_are_ignored_and_lacking_ones_are_unknown():
+    record = json.loads(to_json(pipeline()))
+    record["later"] = {"x": 1}
+    record["calls"][0]["later"] = 1
+    del record["calls"][0]["usage"]["input_tokens"]
+    del record["efficiency"]
+    run = from_record(record)
+    assert run.calls[0].usage.input_tokens is None
+    assert run.efficiency.max_agent is None
+    assert run.totals.cost_usd == Decimal("0.013726")
+
+
+def damaged(part, path, value):
+    """The record with the value at the end of a path of list places and key places replaced."""
+    for step in path[:-1]:
+        inner = list(part.values())[step % len(part)] if isinstance(part, dict) and part else part
+        inner = inner[step % len(inner)] if isinstance(inner, list) and inner else inner
+        if not isinstance(inner, dict) or not inner:
+            break
+        part = inner
+    key = list(part)[path[-1] % len(part)]
+    if key != "schema_version":
+        part[key] = value
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=5), ODD)
+def test_a_damaged_field_never_costs_more_than_itself(path, value):
+    record = json.loads(to_json(full_run()))
+    damaged(record, path, value)
+    render(made_run(from_record(record).calls))
+    render(from_record(record))
