@@ -116,3 +116,42 @@ async def test_the_async_client_streams(provider):
         message = await stream.get_final_message()
     assert message.content[0].text == text
     assert provider.log[0].told
+
+
+def test_vertex_has_the_model_in_its_path(provider):
+    client = anthropic.AnthropicVertex(
+        base_url=provider.vertex_url, region="us-east5", project_id="none", access_token="none"
+    )
+    ask = {**ASK, "model": "claude-haiku-4-5@20251001"}
+    usage = client.messages.create(**ask).usage
+    events = list(client.messages.create(**ask, stream=True))
+    first, second = provider.log
+    assert (first.model_asked, first.model_returned) == ("claude-haiku-4-5@20251001", "claude-haiku-4-5-20251001")
+    assert usage.output_tokens == first.usage.output_tokens
+    assert events[-2].usage.output_tokens == second.usage.output_tokens
+
+
+def test_bedrock_has_the_model_in_its_path(provider):
+    client = anthropic.AnthropicBedrock(base_url=provider.bedrock_url, api_key="none", aws_region="us-east-1")
+    client.messages.create(**{**ASK, "model": "us.anthropic.claude-haiku-4-5-20251001-v1:0"})
+    [entry] = provider.log
+    assert (entry.agent, entry.model_returned, entry.told) == ("QA", "claude-haiku-4-5-20251001", True)
+
+
+def test_bedrock_streams_in_amazons_frames(provider):
+    pytest.importorskip("botocore")
+    client = anthropic.AnthropicBedrock(base_url=provider.bedrock_url, api_key="none", aws_region="us-east-1")
+    events = list(client.messages.create(**{**ASK, "model": "anthropic.claude-haiku-4-5-20251001-v1:0"}, stream=True))
+    assert events[-2].usage.output_tokens == provider.log[0].usage.output_tokens
+
+
+def test_web_searches_are_told(provider, client):
+    provider.script(Reply(web_searches=2))
+    assert client.messages.create(**ASK).usage.server_tool_use.web_search_requests == 2
+    assert provider.log[0].web_searches == 2
+
+
+def test_token_counting_takes_no_scripted_reply(provider, client):
+    provider.script(Reply(text="mine"))
+    client.messages.count_tokens(**{key: ASK[key] for key in ("model", "messages")})
+    assert client.messages.create(**ASK).content[0].text == "mine"

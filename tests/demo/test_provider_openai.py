@@ -233,3 +233,9 @@ async def test_a_cancelled_call_is_billed_and_not_told(provider):
 def test_a_request_that_cannot_be_read_is_a_clear_400(provider, client):
     with pytest.raises(openai.BadRequestError, match="could not read the request"):
         client.chat.completions.create(model="gpt-4o", messages="oops")
+
+
+def test_web_searches_are_items_of_a_response(provider, client):
+    provider.script(Reply(web_searches=2))
+    output = client.responses.create(model="gpt-5-mini", input="Go.").output
+    assert [item.type for item in output].count("web_search_call") == 2

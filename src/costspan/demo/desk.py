@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import threading
 import time
@@ -11,46 +10,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from costspan.demo import wire_anthropic, wire_openai, wire_openai_responses
-from costspan.demo.exchange import DATED, Answer, Ask, Event, Meter, sample
+from costspan.demo.exchange import Answer, Ask, Meter, dated, sample
+from costspan.demo.paths import of_path
 from costspan.demo.provider_log import Book
-from costspan.demo.replies import Scripts, ToolCall
+from costspan.demo.replies import DEFAULT, Scripts, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from costspan.demo.exchange import Event
+    from costspan.demo.paths import Wire
     from costspan.demo.provider_log import Entry
     from costspan.demo.replies import Reply
     from costspan.records import Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """One API: how its requests are read and its answers written. `prefix` starts its response ids."""
-
-    read: Callable[[dict[str, Any]], Ask]
-    write: Callable[[Answer], dict[str, Any]]
-    stream: Callable[[Answer], Iterator[Event]] | None
-    prefix: str
-    free: bool = False
-
-
-WIRES = {
-    "/chat/completions": Wire(wire_openai.read_chat, wire_openai.write_chat, wire_openai.stream_chat, "chatcmpl-"),
-    "/responses": Wire(wire_openai_responses.read, wire_openai_responses.write, wire_openai_responses.stream, "resp_"),
-    "/embeddings": Wire(wire_openai.read_embedding, wire_openai.write_embedding, None, ""),
-    "/completions": Wire(wire_openai.read_completion, wire_openai.write_completion, wire_openai.stream_completion, "cmpl-"),
-    "/messages": Wire(wire_anthropic.read, wire_anthropic.write, wire_anthropic.stream, "msg_"),
-    "/messages/count_tokens": Wire(wire_anthropic.read, wire_anthropic.write_count, None, "", free=True),
-}
-"""By the end of the path, the longest first where one ends another."""
-
-
-def wire_for(path: str) -> Wire | None:
-    """The API that a path (without its query) belongs to."""
-    found = [suffix for suffix in WIRES if path.endswith(suffix)]
-    return WIRES[max(found, key=len)] if found else None
 
 
 @dataclass(slots=True)
@@ -89,12 +62,11 @@ class Desk:
         self.book = Book(log_file)
         self._meter = Meter(seed)
         self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
         self._per_agent: Counter[str] = Counter()
 
     def take(self, wire: Wire, path: str, body: dict[str, Any]) -> Job:
         """Open the log's entry for a request and decide what it gets."""
-        ask = wire.read(body)
+        ask = wire.read({**body, **of_path(path)})
         if wire.free:
             ask = Ask(api="anthropic.count_tokens", model=ask.model, messages=ask.messages, tools=ask.tools, body=body)
         if path.startswith("/gateway/"):
@@ -102,7 +74,7 @@ class Desk:
         if "/openai/deployments/" in path:
             ask = dataclasses.replace(ask, azure=True)
         entry = self.book.start(ask.api, path)
-        reply = self.scripts.next(ask.agent)
+        reply = DEFAULT if wire.free else self.scripts.next(ask.agent)
         answer = self._answer(ask, reply, wire, entry.number)
         billed = (reply.status < 400 if reply.billed is None else reply.billed) and not wire.free
         entry.agent, entry.model_asked, entry.stream = ask.agent, ask.model, ask.stream
@@ -114,13 +86,13 @@ class Desk:
         if reply.status < 400 and reply.raw_body is None:
             entry.model_returned, entry.response_id = answer.model, answer.response_id or None
             entry.tools_asked = tuple(call.name for call in answer.tool_calls)
-            entry.stated_cost_usd = reply.stated_cost_usd
+            entry.stated_cost_usd, entry.web_searches = reply.stated_cost_usd, reply.web_searches
             entry.service_tier = reply.service_tier or ("standard" if ask.api.startswith("anthropic") else "default")
         return Job(wire, reply, answer, entry)
 
     def _answer(self, ask: Ask, reply: Reply, wire: Wire, number: int) -> Answer:
         with self._lock:
-            self._per_agent[ask.agent] += 1
+            self._per_agent[ask.agent] += not wire.free
             turn = self._per_agent[ask.agent]
         calls = reply.tool_calls or self._calls(ask, reply)
         text = reply.text
@@ -136,7 +108,7 @@ class Desk:
             text=text,
             tool_calls=calls,
             usage=usage,
-            model=reply.model or DATED.get(ask.model, ask.model),
+            model=reply.model or dated(ask.model),
             response_id=identity if wire.prefix else "",
             created=int(time.time()),
             finish=reply.finish or ("tool_use" if calls else "stop"),

@@ -32,6 +32,7 @@ DATED = {
     "claude-opus-4-5": "claude-opus-4-5-20251101",
 }
 """Providers answer an alias with the dated name."""
+_CLOUD = re.compile(r"^(?:[a-z]+\.)?anthropic\.|-v\d+(?::\d+)?$")
 CACHE_BLOCK = 128
 CACHE_MINIMUM = 1024
 
@@ -113,6 +114,13 @@ class Event(NamedTuple):
     data: dict[str, Any] | str
     name: str | None = None
     told: Usage | None = None
+
+
+def dated(model: str) -> str:
+    """The name that a provider answers with; clouds answer Anthropic's models by Anthropic's own names."""
+    if "anthropic." in model or "@" in model:
+        model = _CLOUD.sub("", model).replace("@", "-")
+    return DATED.get(model, model)
 
 
 def size(text: str) -> int:

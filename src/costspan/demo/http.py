@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import select
 import socket
+import struct
 import sys
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from costspan.demo import provider_log, replies
-from costspan.demo.desk import wire_for
+from costspan.demo.paths import BEDROCK_STREAM, is_anthropic, wire_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +70,19 @@ def hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass  # gone already
+
+
+def amazon_frame(data: str) -> bytes:
+    """One message of Amazon's event stream: lengths, headers, the payload in base64 within JSON, and two checksums."""
+    payload = json.dumps({"bytes": base64.b64encode(data.encode()).decode()}).encode()
+    pairs = {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}
+    headers = b"".join(
+        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        for name, value in pairs.items()
+    )
+    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
+    return message + struct.pack(">I", zlib.crc32(message))
 
 
 class ClientLeftError(ConnectionError):
@@ -169,7 +185,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _stream(self, job: Job) -> None:
         self.send_response(200)
-        headers = {"content-type": "text/event-stream", "cache-control": "no-cache", "transfer-encoding": "chunked"}
+        kind = "application/vnd.amazon.eventstream" if job.entry.path.endswith(BEDROCK_STREAM) else "text/event-stream"
+        headers = {"content-type": kind, "cache-control": "no-cache", "transfer-encoding": "chunked"}
         for name, value in {**headers, **self._request_id(job), **job.reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -190,8 +207,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _event(self, event: Event) -> None:
         data = event.data if isinstance(event.data, str) else json.dumps(event.data)
-        text = (f"event: {event.name}\n" if event.name else "") + f"data: {data}\n\n"
-        raw = text.encode()
+        if self.path.endswith(BEDROCK_STREAM):
+            raw = amazon_frame(data)
+        else:
+            raw = ((f"event: {event.name}\n" if event.name else "") + f"data: {data}\n\n").encode()
         self.wfile.write(b"%x\r\n%b\r\n" % (len(raw), raw))
         self.wfile.flush()
 
@@ -221,7 +240,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @property
     def _anthropic(self) -> bool:
-        return "/messages" in self.path
+        return is_anthropic(unquote(urlsplit(self.path).path))
 
     def _stream_error(self) -> Event:
         from costspan.demo.exchange import Event

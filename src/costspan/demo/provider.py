@@ -53,6 +53,16 @@ class Addresses:
         return self.url
 
     @property
+    def vertex_url(self) -> str:
+        """`base_url` of an AnthropicVertex client."""
+        return f"{self.url}/v1"
+
+    @property
+    def bedrock_url(self) -> str:
+        """`base_url` of an AnthropicBedrock client."""
+        return self.url
+
+    @property
     def azure_url(self) -> str:
         """`azure_endpoint` of an AzureOpenAI client."""
         return self.url
@@ -118,7 +128,10 @@ class ProviderProcess(Addresses):
         self._command = command if log_file is None else [*command, "--log", str(log_file)]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # A session of its own: Ctrl-C is for who started it, and closes this process's standard input soon enough.
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line.strip().isdigit():
@@ -162,8 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             waiting.replace(options.port_file)
         sys.stdout.write(f"{provider.port}\n")
         sys.stdout.flush()
-        while sys.stdin.readline():
-            pass
+        try:
+            while sys.stdin.readline():
+                pass
+        except KeyboardInterrupt:
+            pass  # a way to end it by hand
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ class Entry:
     response_id: str | None = None
     service_tier: str | None = None
     stated_cost_usd: float | None = None
+    web_searches: int = 0
+    batch: bool = False
     tools_offered: tuple[str, ...] = ()
     tools_asked: tuple[str, ...] = ()
     results: tuple[tuple[str, int], ...] = ()

@@ -32,6 +32,7 @@ class Reply:
     tool_calls         tools the model asks for: `ToolCall`s or (name, arguments) pairs
     usage              what is billed (`costspan.records.Usage`, input and output inclusive)
     raw_usage          the wire's usage object itself, for odd ones (a list, strings, null); `usage` is still what is billed
+    web_searches       paid searches, told as Anthropic (`server_tool_use`) and the Responses API (output items) tell them
     stated_cost_usd    put beside the token counts as `usage.cost`, as OpenRouter does
     omit_usage         answer without usage (streams: whatever the client asked for)
     usage_every_chunk  OpenAI chat streams: running usage on every chunk, as some gateways send it
@@ -57,6 +58,7 @@ class Reply:
     usage: Usage | None = None
     raw_usage: Any = None
     stated_cost_usd: float | None = None
+    web_searches: int = 0
     omit_usage: bool = False
     usage_every_chunk: bool = False
     status: int = 200

@@ -85,6 +85,13 @@ def usage_object(usage: Usage, tier: str | None = None) -> dict[str, Any]:
     return body
 
 
+def _usual(answer: Answer) -> dict[str, Any]:
+    usage = usage_object(answer.usage, answer.reply.service_tier)
+    if answer.reply.web_searches:
+        usage["server_tool_use"] = {"web_search_requests": answer.reply.web_searches, "web_fetch_requests": 0}
+    return usage
+
+
 def _content(answer: Answer) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if answer.ask.thinking and answer.usage.reasoning_tokens:
@@ -109,14 +116,14 @@ def write(answer: Answer) -> dict[str, Any]:
         "stop_reason": STOP.get(answer.finish, answer.finish),
         "stop_sequence": None,
     }
-    usage = odd_usage(answer, usage_object(answer.usage, answer.reply.service_tier))
+    usage = odd_usage(answer, _usual(answer))
     return body if usage is None else {**body, "usage": usage}
 
 
 def stream(answer: Answer) -> Iterator[Event]:
     """The events of a streamed message: the input is told at the start, the output at the end."""
     whole = write(answer)
-    usual = usage_object(answer.usage, answer.reply.service_tier)
+    usual = _usual(answer)
     odd = answer.reply.omit_usage or answer.reply.raw_usage is not None
     start_usage = whole.get("usage") if odd else {**usual, "output_tokens": 1}
     start = {**whole, "content": [], "stop_reason": None, "usage": start_usage}

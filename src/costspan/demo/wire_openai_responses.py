@@ -65,6 +65,10 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     if answer.usage.reasoning_tokens:
         items.append({"type": "reasoning", "id": f"rs_{answer.number:06d}", "summary": []})
+    for search in range(answer.reply.web_searches):
+        action = {"type": "search", "query": "why"}
+        ids = {"type": "web_search_call", "id": f"ws_{answer.number:06d}_{search}"}
+        items.append({**ids, "status": "completed", "action": action})
     if answer.text:
         part = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
         if answer.finish == "refusal":
