@@ -17,9 +17,13 @@ from costspan.report.run_read import from_record, is_record, read
 from made_runs import full_run, made_run, pipeline
 
 
-@pytest.mark.parametrize(
-    "run", [Run("r", None, 0, 0, "ok", (), Totals()), pipeline(), full_run()], ids=["empty", "pipeline", "full"]
+EMPTY = Run("r", None, 0, 0, "ok", (), Totals())
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 5), st.text(max_size=3), st.floats(), st.lists(st.integers(), max_size=2)
 )
+
+
+@pytest.mark.parametrize("run", [EMPTY, pipeline(), full_run()], ids=["empty", "pipeline", "full"])
 def test_nothing_is_lost_on_the_way(run, tmp_path):
     again = read(write(run, tmp_path))
     assert to_record(again) == to_record(run)
