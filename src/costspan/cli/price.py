@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from decimal import Decimal
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
@@ -15,6 +14,7 @@ from costspan.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from decimal import Decimal
 
     from costspan.price.book import PriceBook
     from costspan.records import Cost, Unpriced, Usage
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 def price(
     model: Annotated[str | None, typer.Argument(help="A model's name in any spelling, for example gpt-4o.")] = None,
     provider: Annotated[str | None, typer.Option(help="Who serves it; needed where the name does not tell.")] = None,
-    at: Annotated[str | None, typer.Option(help="Date or time of the call in UTC, for example 2026-01-31 (default: now).")] = None,
+    at: Annotated[str | None, typer.Option(help="When, in UTC, for example 2026-01-31 (default: now).")] = None,
     input_tokens: Annotated[int, typer.Option("--input", help="All input tokens, cached ones included.")] = 0,
     output_tokens: Annotated[int, typer.Option("--output", help="All output tokens, reasoning included.")] = 0,
     cache_read: Annotated[int, typer.Option(help="Input tokens read from a cache.")] = 0,
@@ -71,12 +71,8 @@ def price(
         "output_audio": output_audio,
     }
     case = {"provider": provider, "model": model, "at": at, "usage": counts, "service_tier": service_tier, "batch": as_batch}
-    answer = price_case(book, case)
-    if as_json:
-        print(json.dumps(answer))
-    else:
-        _print_priced(book, case, answer)
-    sys.exit(0 if answer["cost_usd"] is not None else 3)
+    answer, priced = price_case(book, case)
+    sys.exit(_print_one(book, case, answer, priced, as_json=as_json))
 
 
 def open_book() -> PriceBook:
@@ -87,9 +83,12 @@ def open_book() -> PriceBook:
     return PriceBook(settings.read().prices, strict=True)
 
 
-def price_case(book: PriceBook, case: Mapping[str, Any]) -> dict[str, Any]:
-    """Price one call of a batch file; the answer has the file's `id` and never raises for a call that has no price."""
-    from costspan.records import Cost, Unpriced
+def price_case(book: PriceBook, case: Mapping[str, Any]) -> tuple[dict[str, Any], Cost | Unpriced]:
+    """(answer, what it was made of) for one call of a batch file: id, cost_usd, price_source, price_ref, reason.
+
+    A call that has no price, or that makes no sense, is answered with the reason; this never raises.
+    """
+    from costspan.records import Unpriced
 
     priced: Cost | Unpriced
     try:
@@ -104,16 +103,22 @@ def price_case(book: PriceBook, case: Mapping[str, Any]) -> dict[str, Any]:
         )
     except InputError as error:
         priced = Unpriced("invalid_usage", str(error))
-    known = isinstance(priced, Cost)
+    if isinstance(priced, Unpriced):
+        return {
+            "id": case.get("id"),
+            "cost_usd": None,
+            "price_source": "unknown",
+            "price_ref": None,
+            "reason": priced.reason,
+        }, priced
+    amount = plain(priced.amount_usd)
     return {
         "id": case.get("id"),
-        "cost_usd": plain(priced.amount_usd) if isinstance(priced, Cost) else None,
-        "price_source": priced.source if isinstance(priced, Cost) else "unknown",
-        "price_ref": priced.ref if isinstance(priced, Cost) else None,
-        "reason": None if known else priced.reason,
-        **({"by_cost_type": {kind: plain(part) for kind, part in priced.by_type.items()}} if isinstance(priced, Cost) else {}),
-        **({"detail": priced.detail} if isinstance(priced, Unpriced) and priced.detail else {}),
-    }
+        "cost_usd": amount,
+        "price_source": priced.source,
+        "price_ref": priced.ref,
+        "reason": None,
+    }, priced
 
 
 def usage_of(raw: object) -> Usage:
@@ -121,7 +126,7 @@ def usage_of(raw: object) -> Usage:
     from costspan.records import Usage
 
     if not isinstance(raw, dict):
-        raise InputError("usage must be an object like {\"input_tokens\": 1000, \"output_tokens\": 100}")
+        raise InputError('usage must be an object like {"input_tokens": 1000, "output_tokens": 100}')
     unknown = sorted(set(raw) - set(_FIELDS))
     if unknown:
         message = f"usage has an unknown count {unknown[0]!r}; known are {', '.join(_FIELDS)}"
@@ -158,7 +163,7 @@ def price_lines(book: PriceBook, lines: Iterable[str]) -> Iterator[tuple[dict[st
         except ValueError:
             case = None
         if isinstance(case, dict):
-            yield price_case(book, case), True
+            yield price_case(book, case)[0], True
         else:
             print(f"costspan: line {number} is not a JSON object; it is left unpriced", file=sys.stderr)
             yield {"id": None, "cost_usd": None, "price_source": "unknown", "price_ref": None, "reason": "invalid_usage"}, False
@@ -168,11 +173,12 @@ def _price_file(book: PriceBook, path: Path, *, as_json: bool) -> int:
     if str(path) == "-":
         return _print_lines(book, sys.stdin, as_json=as_json)
     try:
-        with path.open(encoding="utf-8") as lines:
-            return _print_lines(book, lines, as_json=as_json)
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'})"
+        lines = path.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}); give a file with one JSON object per line"
         raise InputError(message) from None
+    with lines:
+        return _print_lines(book, lines, as_json=as_json)
 
 
 def _print_lines(book: PriceBook, lines: TextIO, *, as_json: bool) -> int:
@@ -188,11 +194,21 @@ def _print_lines(book: PriceBook, lines: TextIO, *, as_json: bool) -> int:
     return 0 if all_readable else 1
 
 
-def _print_priced(book: PriceBook, case: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-    provider, name = book.canonical(case["provider"], case["model"])
-    if answer["cost_usd"] is None:
-        print(f"no price: {answer.get('detail') or answer['reason']}", file=sys.stderr)
-        return
-    print(f"{provider}/{name}  ${answer['cost_usd']}  ({answer['price_source']}: {answer['price_ref']})")
-    for kind, part in answer["by_cost_type"].items():
-        print(f"  {kind:<18} ${part}")
+def _print_one(
+    book: PriceBook, case: Mapping[str, Any], answer: Mapping[str, Any], priced: Cost | Unpriced, *, as_json: bool
+) -> int:
+    from costspan.records import Unpriced
+
+    unknown = isinstance(priced, Unpriced)
+    parts = {} if isinstance(priced, Unpriced) else {kind: plain(part) for kind, part in priced.by_type.items()}
+    detail = priced.detail or priced.reason if isinstance(priced, Unpriced) else None
+    if as_json:
+        print(json.dumps({**answer, "by_cost_type": parts, "detail": detail}))
+    elif unknown:
+        print(f"no price: {detail}", file=sys.stderr)
+    else:
+        provider, name = book.canonical(case["provider"], case["model"])
+        print(f"{provider}/{name}  ${answer['cost_usd']}  ({answer['price_source']}: {answer['price_ref']})")
+        for kind, part in parts.items():
+            print(f"  {kind:<18} ${part}")
+    return 3 if unknown else 0

@@ -16,7 +16,7 @@ NAME_MAX: Final = 200
 """Longer names are cut: they come from outside and end up in labels and caches."""
 
 _SPELLINGS: Final[dict[str, str]] = {
-    "openai": "openai open_ai openai_chat chatopenai openai_responses openai_compatible openai_completion text_completion_openai oai",
+    "openai": "openai open_ai openai_chat chatopenai openai_responses openai_completion text_completion_openai",
     "anthropic": "anthropic claude chatanthropic anthropic_llm anthropic_chat",
     "aws.bedrock": "aws.bedrock aws_bedrock bedrock bedrock_converse amazon_bedrock amazon_bedrock_converse chatbedrock "
     "chatbedrockconverse bedrock_runtime aws amazon sagemaker_chat bedrock_mantle",
@@ -76,9 +76,41 @@ _SPELLINGS: Final[dict[str, str]] = {
     "ovhcloud": "ovhcloud ovh",
 }
 _NOT_PROVIDERS: Final = frozenset(
-    "unknown none null other _other custom langchain langchain_core langgraph litellm litellm_proxy lite_llm crewai autogen "
-    "ag2 strands_agents strands llamaindex llama_index pydantic_ai haystack semantic_kernel gcp.vertex.agent google_adk agno "
-    "dspy openai_agents instructor traceloop openlit portkey smolagents init_chat_model".split()
+    [
+        "unknown",
+        "none",
+        "null",
+        "other",
+        "_other",
+        "custom",
+        "langchain",
+        "langchain_core",
+        "langgraph",
+        "litellm",
+        "litellm_proxy",
+        "lite_llm",
+        "crewai",
+        "autogen",
+        "ag2",
+        "strands_agents",
+        "strands",
+        "llamaindex",
+        "llama_index",
+        "pydantic_ai",
+        "haystack",
+        "semantic_kernel",
+        "gcp.vertex.agent",
+        "google_adk",
+        "agno",
+        "dspy",
+        "openai_agents",
+        "instructor",
+        "traceloop",
+        "openlit",
+        "portkey",
+        "smolagents",
+        "init_chat_model",
+    ]
 )
 """What emitters write where a provider belongs: the framework or gateway. Who was called is then told by the model's name."""
 
@@ -102,7 +134,9 @@ _SIZE: Final = re.compile(r"(?:^|[-_:/])(?:\d+x)?\d+(?:\.\d+)?[bm](?:$|[-_:@])")
 _BY_PLACE: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"^arn:aws[\w-]*:(?:bedrock|sagemaker):"), "aws.bedrock"),
     (
-        re.compile(r"^(?:[a-z]{2,6}\.)?(?:anthropic|amazon|meta|mistral|cohere|ai21|deepseek|openai|qwen|stability|writer)\.[a-z]"),
+        re.compile(
+            r"^(?:[a-z]{2,6}\.)?(?:anthropic|amazon|meta|mistral|cohere|ai21|deepseek|openai|qwen|stability|writer)\.[a-z]"
+        ),
         "aws.bedrock",
     ),
     (re.compile(r"^claude-\w+.*@\d{8}$"), "gcp.vertex_ai"),
@@ -115,7 +149,10 @@ _BY_NAME: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern), provider)
     for pattern, provider in (
         (r"^claude-", "anthropic"),
-        (r"^(?:gpt-(?!oss|j|neo)|chatgpt-|o[1-9](?:-|$)|text-embedding-(?:3|ada)|computer-use-|codex-|davinci-|babbage-)", "openai"),
+        (
+            r"^(?:gpt-(?!oss|j|neo)|chatgpt-|o[1-9](?:-|$)|text-embedding-(?:3|ada)|computer-use-|codex-|davinci-|babbage-)",
+            "openai",
+        ),
         (r"^ft:(?:gpt-|o\d|davinci|babbage)", "openai"),
         (r"^gemini-", "gcp.gemini"),
         (r"^grok-(?!1)", "x_ai"),

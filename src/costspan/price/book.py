@@ -76,7 +76,7 @@ class PriceBook:
             rates = self._rates.get((provider, model, service_tier, batch))
             if rates is None or not rates.since_ns <= at_ns < rates.until_ns:
                 rates = self._find((provider, model, service_tier, batch), at_ns)
-            return cost_of(rates, usage, fees) if type(rates) is Rates else rates.why
+            return cost_of(rates, usage, fees) if isinstance(rates, Rates) else rates.why
         except ValueError as error:
             return Unpriced("invalid_usage", str(error))
         except TypeError as error:

@@ -24,25 +24,31 @@ def cost_of(rates: Rates, usage: Usage, fees: Mapping[str, int] | None = None) -
     Thresholds look at this one call's whole input, cached or not. Raises ValueError with a short reason when
     the usage contradicts itself, or lacks a count that the rates need.
     """
-    read, reasoning = usage.cache_read_tokens or 0, usage.reasoning_tokens or 0
     tokens_in, tokens_out = usage.input_tokens, usage.output_tokens
+    read, write = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    hour, reasoning = usage.cache_write_1h_tokens or 0, usage.reasoning_tokens or 0
     if (
         rates.plain
         and not fees
-        and type(tokens_in) is type(tokens_out) is type(read) is type(reasoning) is int
-        and 0 <= read <= tokens_in
+        and type(tokens_in) is type(tokens_out) is type(read) is type(write) is type(hour) is type(reasoning) is int
         and 0 <= reasoning <= tokens_out
-        and not (usage.cache_write_tokens or usage.cache_write_1h_tokens)
+        and read >= 0 <= hour <= write <= tokens_in - read
         and not (usage.input_audio_tokens or usage.output_audio_tokens)
     ):
         at = _vector(rates, tokens_in) if rates.cliffs else rates.base
-        amount, parts = _text(at, tokens_in - read, read, tokens_out - reasoning, reasoning)
+        amount, parts = _input(at, tokens_in - read - write, read, write, hour)
+        if visible := tokens_out - reasoning:
+            parts["output_visible"] = part = _multiply(at.output, visible)
+            amount = _add(amount, part)
+        if reasoning:
+            parts["output_reasoning"] = part = _multiply(at.reasoning, reasoning)
+            amount = _add(amount, part)
         return Cost(amount, parts, rates.source, rates.ref)
     return _full(rates, usage, fees)
 
 
-def _text(at: Vector, fresh: int, read: int, visible: int, reasoning: int) -> tuple[Decimal, dict[str, Decimal]]:
-    """The short way, for what nearly every call is: text, perhaps read from a cache, perhaps reasoned about."""
+def _input(at: Vector, fresh: int, read: int, write: int, hour: int) -> tuple[Decimal, dict[str, Decimal]]:
+    """The input of the short way, for what nearly every call is: text, perhaps cached."""
     amount = ZERO
     parts: dict[str, Decimal] = {}
     if fresh:
@@ -50,11 +56,11 @@ def _text(at: Vector, fresh: int, read: int, visible: int, reasoning: int) -> tu
     if read:
         parts["input_cache_read"] = part = _multiply(at.cache_read, read)
         amount = _add(amount, part)
-    if visible:
-        parts["output_visible"] = part = _multiply(at.output, visible)
-        amount = _add(amount, part)
-    if reasoning:
-        parts["output_reasoning"] = part = _multiply(at.reasoning, reasoning)
+    if write:
+        part = _multiply(at.cache_write, write - hour)
+        if hour:
+            part = _add(part, _multiply(at.cache_write_1h, hour))
+        parts["input_cache_write"] = part
         amount = _add(amount, part)
     return amount, parts
 

@@ -24,6 +24,7 @@ _TIER_WORDS = {
     "priority": "priority",
     "on_demand_priority": "priority",
     "fast": "fast",
+    "ultrafast": "ultrafast",
 }
 
 
@@ -51,7 +52,7 @@ class Match(NamedTuple):
 
 
 def tier_of(provider: str | None, service_tier: str | None, batch: bool) -> str | None:
-    """The tier that changes the price (`batch`, `flex`, `priority`, `fast`), None for the standard list.
+    """The tier that changes the price (one of `rows.TIERS`), None for the standard list.
 
     `service_tier` is the response's. Anthropic's priority tier is capacity bought ahead, at list price per token.
     """

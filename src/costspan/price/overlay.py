@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costspan.errors import SettingsError
@@ -19,6 +18,7 @@ from costspan.records import MONEY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from decimal import Decimal
+    from pathlib import Path
 
 
 @dataclass(slots=True)
@@ -93,6 +93,7 @@ def compile_row(row: Row) -> Rates:
 
 def scaled(rates: Rates, factor: Decimal) -> Rates:
     """The same rates with every token price multiplied; fees are not discounted."""
+
     def times(prices: Vector) -> Vector:
         return Vector(*(MONEY.multiply(price, factor) for price in prices))
 
@@ -145,11 +146,11 @@ def read_overrides(path: Path) -> PriceList:
         message = f"price file {path}, line {error.lineno} column {error.colno}: not JSON ({error.msg}); mend that line"
         raise SettingsError(message) from None
     except RecursionError:
-        message = f"price file {path}: nested too deeply; write {{\"prices\": [rows]}}"
+        message = f'price file {path}: nested too deeply; write {{"prices": [rows]}}'
         raise SettingsError(message) from None
     rows = raw.get("prices") if isinstance(raw, dict) else raw
     if not isinstance(rows, list):
-        message = f"price file {path}: has no list of prices; write {{\"prices\": [{{\"model\": …, \"input\": …, \"output\": …}}]}}"
+        message = f'price file {path}: has no list of prices; write {{"prices": [{{"model": …, "input": …, "output": …}}]}}'
         raise SettingsError(message)
     return _usable(path, rows)
 
@@ -161,7 +162,7 @@ def _usable(path: Path, raw_rows: list[object]) -> PriceList:
         try:
             row = read_row(raw)
             if row.during is not None:
-                raise ValueError("'during' is for costspan's own list; use \"from\" and \"until\"")
+                raise ValueError('\'during\' is for costspan\'s own list; use "from" and "until"')
         except ValueError as error:
             name = f" ({raw.get('model')!r:.60})" if isinstance(raw, dict) else ""
             problems.append(f"price file {path}, price {number}{name}: {error}; this price is left out, the others count")
@@ -169,4 +170,3 @@ def _usable(path: Path, raw_rows: list[object]) -> PriceList:
             prices.add(row)
     prices.problems = tuple(problems)
     return prices
-

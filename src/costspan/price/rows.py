@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _TEXT: Final = ("provider", "model", "id", "same_as", "tier", "during", "source", "from", "until")
 _KEYS: Final = frozenset((*KINDS, *_TEXT, "above", "thinking", "fees", "request", "factor", "context_window", "note"))
-TIERS: Final = ("batch", "flex", "priority", "fast")
+TIERS: Final = ("batch", "flex", "priority", "fast", "ultrafast")
 
 
 @dataclass(slots=True)
@@ -72,7 +72,9 @@ def decode(text: str) -> object:
 def read_row(raw: object) -> Row:
     """A row from its JSON object. Raises ValueError that says which key is wrong and what it accepts."""
     if not isinstance(raw, dict):
-        raise ValueError("must be an object like {\"provider\": …, \"model\": …, \"input\": …, \"output\": …}")
+        raise ValueError(  # noqa: TRY004 - whatever is wrong with a row is told in one way
+            'must be an object like {"provider": …, "model": …, "input": …, "output": …}'
+        )
     unknown = sorted(set(raw) - _KEYS)
     if unknown:
         message = f"unknown key {unknown[0]!r}; prices are {', '.join(KINDS)}"
@@ -94,13 +96,13 @@ def read_row(raw: object) -> Row:
 
 def _check(row: Row) -> None:
     if not row.prices and row.same_as is None:
-        raise ValueError("has no price; give \"input\" and \"output\" in USD per million tokens, or \"same_as\"")
+        raise ValueError('has no price; give "input" and "output" in USD per million tokens, or "same_as"')
     if row.prices and row.same_as is not None:
-        raise ValueError("has both prices and \"same_as\"; keep one of them")
+        raise ValueError('has both prices and "same_as"; keep one of them')
     if row.prices and "input" not in row.prices and "output" not in row.prices:
-        raise ValueError("needs \"input\" or \"output\" in USD per million tokens")
+        raise ValueError('needs "input" or "output" in USD per million tokens')
     if row.until_ns <= row.since_ns:
-        raise ValueError("\"until\" is not after \"from\"")
+        raise ValueError('"until" is not after "from"')
 
 
 def _provider(raw: Mapping[str, object]) -> str | None:
@@ -110,9 +112,10 @@ def _provider(raw: Mapping[str, object]) -> str | None:
 
 def _names(raw: Mapping[str, object]) -> tuple[str, ...]:
     model = raw.get("model")
-    names = model if isinstance(model, list) else [model]
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValueError("\"model\" must be a name, a name with *, or a list of names")
+    given = model if isinstance(model, list) else [model]
+    names = [name for name in given if isinstance(name, str) and name.strip()]
+    if not names or len(names) != len(given):
+        raise ValueError('"model" must be a name, a name with *, or a list of names')
     return tuple(clean_model(name) for name in names)
 
 
@@ -121,7 +124,7 @@ def _prices(raw: Mapping[str, object]) -> tuple[dict[str, Decimal], dict[int, di
     above: dict[int, dict[str, Decimal]] = {}
     steps = raw.get("above", [])
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise ValueError("\"above\" must be a list like [{\"input_tokens\": 200000, \"input\": 4.0}]")
+        raise ValueError('"above" must be a list like [{"input_tokens": 200000, "input": 4.0}]')
     for step in steps:
         threshold = _whole(step.get("input_tokens"), "above.input_tokens")
         above[threshold] = {kind: _money(step[kind], f"above.{kind}") for kind in KINDS if step.get(kind) is not None}
@@ -140,7 +143,7 @@ def _object(raw: Mapping[str, object], key: str) -> Mapping[str, object]:
     value = raw.get(key, {})
     if not isinstance(value, dict):
         message = f"{key!r} must be an object, not {value!r:.40}"
-        raise ValueError(message)
+        raise ValueError(message)  # noqa: TRY004 - as above
     return value
 
 

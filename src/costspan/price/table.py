@@ -123,29 +123,52 @@ def rates(found: Found, at_ns: int, tier: str | None) -> tuple[Rates | None, boo
 
 
 def _prices(found: Found, at: datetime, tier: str | None) -> tuple[Mapping[str, Any], bool]:
-    """Price keys and values in force. A tier that the table only has from a later day, at unchanged standard prices, is
-    taken from that day's list: the table began to record tiers in October 2026, providers sold them before."""
+    """Price keys and values in force, and whether they are the tier's.
+
+    The table records tiers from October 2026 on, providers sold them before: an earlier call pays what the tier costs
+    in relation to the standard list of the tier's first recorded day.
+    """
     info = found.info
     standard = dict(_stated(info.get_prices(at)))
     context = _CONTEXTS.get(tier or "")
     if context is None or not found.own:
         return standard, False
-    variants = [variant for variant in info.price_variants or () if variant.when.items() <= context.items()]
     changed = dict(standard)
     used = False
-    for variant in reversed(variants):
-        start = getattr(variant.constraint, "start_date", None)
-        if variant.constraint is None or variant.constraint.active(at) or _unchanged(info, standard, start):
-            changed.update(_stated(variant.prices))
-            used = True
+    for variant in reversed([variant for variant in info.price_variants or () if variant.when.items() <= context.items()]):
+        of_tier = dict(_stated(variant.prices))
+        if variant.constraint is not None and not variant.constraint.active(at):
+            of_tier = _earlier(info, standard, of_tier, variant.constraint)
+        changed.update(of_tier)
+        used = used or bool(of_tier)
     return changed, used
 
 
-def _unchanged(info: Any, standard: Mapping[str, Any], start: Any) -> bool:
+def _earlier(info: Any, standard: Mapping[str, Any], of_tier: Mapping[str, Any], constraint: Any) -> dict[str, Any]:
+    """A tier's prices before its first recorded day, from its relation to the standard prices of that day."""
+    start = getattr(constraint, "start_date", None)
     if start is None:
-        return False
-    later = datetime(start.year, start.month, start.day, tzinfo=UTC)
-    return dict(_stated(info.get_prices(later))) == standard
+        return {}
+    then = dict(_stated(info.get_prices(datetime(start.year, start.month, start.day, tzinfo=UTC))))
+    if then == standard:
+        return dict(of_tier)
+    related = {key: _related(standard.get(key), price, then.get(key)) for key, price in of_tier.items()}
+    return {key: price for key, price in related.items() if price is not None}
+
+
+def _related(now: Any, price: Any, later: Any) -> Any:
+    """`price` times now / later, for plain prices and for prices with the same thresholds; None when that means nothing."""
+    if isinstance(now, Decimal) and isinstance(price, Decimal) and isinstance(later, Decimal):
+        return MONEY.divide(MONEY.multiply(now, price), later) if later else None
+    steps: list[Any] = [getattr(value, "tiers", None) for value in (now, price, later)]
+    if any(step is None or [tier.start for tier in step] != [tier.start for tier in steps[0]] for step in steps):
+        return None
+    base = _related(now.base, price.base, later.base)
+    tiers = [_related(*(tier.price for tier in same)) for same in zip(*steps, strict=True)]
+    if base is None or None in tiers:
+        return None
+    first = [type(tier)(start=tier.start, price=cost) for tier, cost in zip(now.tiers, tiers, strict=True)]
+    return type(now)(base=base, tiers=first)
 
 
 def _stated(prices: Any) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from costspan.cli import price
+from costspan.errors import InputError, SettingsError, UsageError
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.delenv("COSTSPAN_PRICES", raising=False)
+    app = typer.Typer()
+    price.register(app)
+
+    def call(*words, stdin=None):
+        return CliRunner().invoke(app, list(words), input=stdin)
+
+    return call
+
+
+def test_one_model_by_hand(run):
+    done = run("gpt-4o", "--input", "10000", "--output", "500", "--cache-read", "8000", "--at", "2026-11-20")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "openai/gpt-4o  $0.02  (table: openai/gpt-4o@undated)",
+        "  input_uncached     $0.005",
+        "  input_cache_read   $0.01",
+        "  output_visible     $0.005",
+    ]
+
+
+def test_one_model_as_json(run):
+    answer = json.loads(run("claude-opus-5-5", "--input", "10000", "--at", "2026-11-20", "--json").stdout)
+    assert (answer["cost_usd"], answer["price_source"], answer["by_cost_type"]) == ("0.04", "table", {"input_uncached": "0.04"})
+
+
+def test_a_model_nobody_knows_ends_with_3_and_says_what_to_do(run):
+    done = run("deepseek-r1:8b", "--input", "10")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "COSTSPAN_PRICES" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ({"model": "gpt-4o", "provider": "openai", "usage": {"input_tokens": -1}}, "invalid_usage"),
+        ({"model": "gpt-4o", "provider": "openai", "usage": {"tokens": 1}}, "invalid_usage"),
+        ({"model": "gpt-4o", "provider": "openai", "usage": None}, "invalid_usage"),
+        ({"model": "gpt-4o", "provider": "openai", "usage": {"input_tokens": None, "output_tokens": 5}}, "invalid_usage"),
+        ({"model": "gpt-4o", "provider": "openai", "usage": {"input_tokens": 1}, "at": "yesterday"}, "invalid_usage"),
+        ({"model": "gpt-77", "provider": "openai", "usage": {"input_tokens": 1}}, "unknown_model"),
+        ({"usage": {"input_tokens": 1}}, "unknown_model"),
+    ],
+)
+def test_a_line_without_a_price_is_answered_with_the_reason(run, tmp_path, line, reason):
+    path = tmp_path / "calls.jsonl"
+    path.write_text(json.dumps({"id": "x", **line}) + "\n")
+    done = run("--batch", str(path), "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == {
+        "id": "x",
+        "cost_usd": None,
+        "price_source": "unknown",
+        "price_ref": None,
+        "reason": reason,
+    }
+
+
+def test_unreadable_lines_are_named_and_the_others_priced(run):
+    good = json.dumps({"id": 1, "provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 1000}})
+    done = run("--batch", "-", "--json", stdin=f"{good}\n\nnonsense\n[1]\n{good}\n")
+    assert done.exit_code == 1
+    assert [json.loads(line)["cost_usd"] for line in done.stdout.splitlines()] == ["0.0025", None, None, "0.0025"]
+    assert "line 3" in done.stderr
+    assert "line 4" in done.stderr
+
+
+def test_a_batch_without_json_is_a_table(run):
+    line = json.dumps({"id": "a", "provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 1000}, "batch": True})
+    done = run("--batch", "-", stdin=line)
+    assert done.stdout.startswith("a\t0.00125\topenai/gpt-4o@")
+
+
+def test_overrides_come_from_the_environment(run, monkeypatch, tmp_path):
+    path = tmp_path / "prices.json"
+    path.write_text('[{"provider": "acme", "model": "house", "input": 1, "output": 1}]')
+    monkeypatch.setenv("COSTSPAN_PRICES", str(path))
+    answer = json.loads(run("house", "--provider", "acme", "--input", "10", "--json").stdout)
+    assert (answer["cost_usd"], answer["price_source"]) == ("0.00001", "override")
+    path.write_text("{")
+    assert isinstance(run("house", "--provider", "acme").exception, SettingsError)
+
+
+def test_wrong_use_is_told(run, tmp_path):
+    assert isinstance(run().exception, UsageError)
+    assert isinstance(run("gpt-4o", "--batch", "x").exception, UsageError)
+    assert isinstance(run("--batch", str(tmp_path / "none.jsonl")).exception, InputError)
+    assert isinstance(run("gpt-4o", "--at", "soon", "--json").exception, SystemExit)
