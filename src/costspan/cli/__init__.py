@@ -13,7 +13,7 @@ import typer
 
 from costspan.errors import CostspanError
 
-COMMANDS = ("demo", "price")
+COMMANDS = ("demo", "price", "report")
 """Modules of this package, in the order in which `--help` lists them."""
 
 

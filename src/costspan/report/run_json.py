@@ -81,6 +81,11 @@ def to_record(run: Run) -> Json:
     }
 
 
+def totals_record(totals: Totals) -> Json:
+    """A sum of calls in the record's shape: calls, usage, cost, coverage, errors, cache_hits, duration_seconds."""
+    return _totals(totals)
+
+
 def to_json(run: Run) -> str:
     """The record as text, indented, ending in a newline."""
     return json.dumps(to_record(run), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,239 @@
+"""`costspan report`: what the runs in trace files and run records cost."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from costspan.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.progress import Progress
+
+    from costspan.intake.report_files import Report
+    from costspan.records import Run
+
+_HELP: Final = """What did the runs in these files cost?
+
+FILE: OTLP traces in JSON or protobuf (also lines, as the Collector's file exporter writes them), plain, gzip or zstd, and
+run records; - is standard input. All files are one set. Exit code 1 when part of the input could not be read."""
+RUNS_SHOWN: Final = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(name="report", help=_HELP)(report)
+
+
+def report(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Trace files and run records.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print {runs, totals, groups, problems} as JSON.")] = False,
+    by: Annotated[str | None, typer.Option(help="Group calls instead: any of agent,model,tool,day,workflow,provider.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: the groups of --by, else a row for each run.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the runs as one HTML page to this file.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="How many runs are printed in full.")] = RUNS_SHOWN,
+) -> None:
+    """Print the summary of each run and the totals over all; what could not be read goes to standard error."""
+    if as_json and as_csv:
+        raise UsageError("give --json or --csv, not both")
+    groups = tuple(part.strip() for part in by.split(",") if part.strip()) if by is not None else ()
+    if by is not None and not groups:
+        raise UsageError("--by needs names, for example --by agent,model")
+    out = _Json(sys.stdout) if as_json else _Csv(sys.stdout, groups) if as_csv else _Text(sys.stdout, groups, limit)
+    pages: list[Run] = []
+
+    with _without_gc(), _progress(files) as bar:
+
+        def show(run: Run) -> None:
+            bar.stop()  # the summary goes to the same terminal
+            if html is not None:
+                pages.append(run)
+            out.run(run)
+
+        found = _read(files, show, groups, bar.advance)
+    out.end(found)
+    if html is not None:
+        _write_html(html, pages, found)
+    _tell(found)
+    raise typer.Exit(1 if found.partial else 0)
+
+
+def _read(files: Sequence[str], show: Callable[[Run], None], by: Sequence[str], advance: Callable[[int], None]) -> Report:
+    from costspan import settings
+    from costspan.intake.report_files import report_files
+    from costspan.price.book import PriceBook
+
+    return report_files(files, PriceBook(settings.read().prices, strict=True), show, by=by, progress=advance)
+
+
+def _tell(found: Report) -> None:
+    """What is odd and what could not be read, on standard error."""
+    for note in found.notes:
+        print(f"costspan: note: {note}", file=sys.stderr)
+    for problem in found.problems:
+        print(f"costspan: {problem}", file=sys.stderr)
+    if found.problems:
+        print("costspan: the input is partial; everything that could be read is counted", file=sys.stderr)
+
+
+class _Text:
+    """For people: a summary of each run, then the totals; or a table of groups."""
+
+    def __init__(self, out: IO[str], by: Sequence[str], limit: int) -> None:
+        self._out = out
+        self._left = 0 if by else limit
+        self._hidden = 0
+        self._by = by
+
+    def run(self, run: Run) -> None:
+        if not self._left:
+            self._hidden += 1
+            return
+        from costspan.report.console import print_summary
+
+        self._left -= 1
+        print_summary(run, self._out)
+        print(file=self._out)
+
+    def end(self, found: Report) -> None:
+        from costspan.intake.report_tables import overall_lines
+        from costspan.report.figures import many
+
+        if self._by:
+            _print_groups(found, self._out)
+        elif self._hidden:
+            print(f"{many(self._hidden, 'more run')} not shown: --limit {found.runs}, --by agent,model or --json", file=self._out)
+        for line in overall_lines(found):
+            print(line, file=self._out)
+
+
+def _print_groups(found: Report, out: IO[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from costspan.intake.report_tables import HEADINGS, group_rows
+
+    console = Console(file=out, highlight=False)
+    terminal = console.is_terminal and not console.legacy_windows
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in found.by:
+        table.add_column(name, overflow="fold")
+    for name in HEADINGS:
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = list(group_rows(found, ascii_only=not terminal))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row), style="bold" if row is rows[-1] else "")
+    # In a pipe there is no width to keep to, and a cut figure would be worse than a long line.
+    console.print(table, width=None if terminal else 1000)
+
+
+class _Json:
+    """For programs: the run records one by one as they come, so that a great set needs no great memory."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._count = 0
+
+    def run(self, run: Run) -> None:
+        from costspan.report.run_json import to_record
+
+        self._out.write('{"runs": [\n' if not self._count else ",\n")
+        self._out.write(json.dumps(to_record(run), allow_nan=False))
+        self._count += 1
+
+    def end(self, found: Report) -> None:
+        from costspan.intake.report_tables import tail_record
+
+        rest = json.dumps(tail_record(found), allow_nan=False, indent=1)
+        self._out.write("\n], " if self._count else '{"runs": [], ')
+        self._out.write(rest[1:].lstrip() + "\n")
+
+
+class _Csv:
+    """For spreadsheets: a row for each group, or for each run."""
+
+    def __init__(self, out: IO[str], by: Sequence[str]) -> None:
+        import csv
+
+        from costspan.intake.report_tables import RUN_COLUMNS, SUM_COLUMNS
+
+        self._out = out
+        self._by = by
+        self._table = csv.writer(out, lineterminator="\n")
+        if not by:
+            self._table.writerow((*RUN_COLUMNS, *SUM_COLUMNS))
+
+    def run(self, run: Run) -> None:
+        from costspan.intake.report_tables import run_cells
+
+        if not self._by:
+            self._table.writerow(run_cells(run))
+
+    def end(self, found: Report) -> None:
+        from costspan.intake.report_tables import write_groups
+
+        if self._by:
+            write_groups(found, self._out)
+
+
+def _write_html(path: Path, runs: list[Run], found: Report) -> None:
+    """The page is made by `report/html.py`."""
+    from costspan.report import html  # type: ignore[attr-defined]
+
+    html.write(runs, path, totals=found.totals)
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """Reading makes millions of objects that live until the end; looking for garbage among them doubles the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class _Bar:
+    """A progress bar on standard error; nothing where that is no terminal."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._progress: Progress | None = None
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
+        self._task = self._progress.add_task("reading", total=size or None)
+        self._progress.start()
+
+    def advance(self, count: int) -> None:
+        if self._progress is not None:
+            self._progress.advance(self._task, count)
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+@contextmanager
+def _progress(files: Sequence[str]) -> Iterator[_Bar]:
+    bar = _Bar(files)
+    try:
+        yield bar
+    finally:
+        bar.stop()

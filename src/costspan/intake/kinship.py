@@ -1,0 +1,134 @@
+"""Which traces must be assembled together, because spans of theirs may tell of one and the same call.
+
+The rules are wider than those of `account.fold`, which then decides: joining two traces too many only makes a batch larger,
+leaving two apart could count a call twice. Numbers only are kept, about 100 bytes for a call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from costspan.records import CALL
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
+
+    from costspan.records import Reading, SpanRecord
+
+_FOREVER: Final = 1 << 63
+_CACHE_HIT_NS: Final = 50_000_000
+_CACHE_WINDOW_NS: Final = 3_600_000_000_000
+
+
+class _Told(NamedTuple):
+    """A span that tells of tokens. `tokens` is a hash of the counts, 0 where there are none."""
+
+    start_ns: int
+    end_ns: int
+    trace_id: int
+    scope: int
+    tokens: int
+    response: int
+    sums: bool
+    root: bool
+
+
+class Kinship:
+    """Collects what calls have in common, and says which traces form a family."""
+
+    def __init__(self) -> None:
+        self._told: list[_Told] = []
+        self._scopes: dict[str, int] = {}
+        self._ids: dict[int, int] = {}
+        self._parent: dict[int, int] = {}
+        self._started: dict[int, int] = {}
+
+    def add(self, record: SpanRecord, reading: Reading) -> None:
+        """Note a span that means something."""
+        trace_id = self._ids.setdefault(record.trace_id, record.trace_id)
+        if record.start_ns < self._started.get(trace_id, _FOREVER):
+            self._started[trace_id] = record.start_ns
+        if reading.kind != CALL and not reading.repeats_children:
+            return
+        usage = reading.usage
+        known = usage.input_tokens is not None or usage.output_tokens is not None
+        self._told.append(
+            _Told(
+                record.start_ns,
+                max(record.start_ns, record.end_ns) if record.end_ns else _FOREVER,
+                trace_id,
+                self._scopes.setdefault(record.scope, len(self._scopes)),
+                hash((usage.input_tokens, usage.output_tokens)) or 1 if known else 0,
+                hash(reading.response_id) if reading.response_id else 0,
+                reading.repeats_children,
+                not record.parent_id,
+            )
+        )
+
+    def families(self, trace_ids: Iterable[int]) -> Iterator[list[int]]:
+        """All these traces, each in one family, the families in order of their first span."""
+        told = sorted(self._told)
+        self._told = []
+        self._by_response(told)
+        if len(self._scopes) > 1:
+            self._by_overlap([one for one in told if one.tokens and not one.sums], lambda one: one.tokens)
+            self._by_overlap([one for one in told if one.response], lambda one: one.response)
+            self._wild(told)
+        members: dict[int, list[int]] = {}
+        for trace_id in trace_ids:
+            members.setdefault(self._root(trace_id), []).append(trace_id)
+        started = {root: min(self._started.get(each, _FOREVER) for each in family) for root, family in members.items()}
+        for root in sorted(members, key=lambda each: (started[each], each)):
+            yield members[root]
+
+    def _by_response(self, told: list[_Told]) -> None:
+        """A framework's cache hands an answer out again, at once, within the hour."""
+        last: dict[tuple[int, int], _Told] = {}
+        for one in told:
+            if not one.response:
+                continue
+            key = (one.scope, one.response)
+            before = last.get(key)
+            quick = one.end_ns - one.start_ns <= _CACHE_HIT_NS
+            if before is not None and quick and one.start_ns - before.end_ns <= _CACHE_WINDOW_NS:
+                self._join(before.trace_id, one.trace_id)
+            last[key] = one
+
+    def _by_overlap(self, told: list[_Told], key_of: object) -> None:
+        active: dict[Hashable, list[_Told]] = {}
+        for one in told:
+            key = key_of(one)  # type: ignore[operator]
+            still = [other for other in active.get(key, ()) if other.end_ns >= one.start_ns]
+            for other in still:
+                if other.scope != one.scope:
+                    self._join(other.trace_id, one.trace_id)
+            still.append(one)
+            active[key] = still
+
+    def _wild(self, told: list[_Told]) -> None:
+        """What has no tokens may go with anything at the same time; a sum with calls that have no parent."""
+        active: list[_Told] = []
+        if all(one.tokens and not one.sums for one in told):
+            return
+        for one in told:
+            active = [other for other in active if other.end_ns >= one.start_ns]
+            for other in active:
+                if other.scope != one.scope and (_wild_pair(one, other) or _wild_pair(other, one)):
+                    self._join(other.trace_id, one.trace_id)
+            active.append(one)
+
+    def _root(self, trace_id: int) -> int:
+        parent = self._parent
+        while (above := parent.get(trace_id, trace_id)) != trace_id:
+            parent[trace_id] = parent.get(above, above)
+            trace_id = above
+        return trace_id
+
+    def _join(self, one: int, other: int) -> None:
+        first, second = self._root(one), self._root(other)
+        if first != second:
+            self._parent[max(first, second)] = min(first, second)
+
+
+def _wild_pair(wild: _Told, other: _Told) -> bool:
+    return (not wild.tokens and not other.sums) or (wild.sums and other.root)
