@@ -16,7 +16,6 @@ from costspan.report.run_json import to_json, to_record, write
 from costspan.report.run_read import from_record, is_record, read
 from made_runs import full_run, made_run, pipeline
 
-
 EMPTY = Run("r", None, 0, 0, "ok", (), Totals())
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 5), st.text(max_size=3), st.floats(), st.lists(st.integers(), max_size=2)
