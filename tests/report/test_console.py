@@ -102,6 +102,8 @@ def test_waste_says_what_it_bought_nothing_for():
 def test_calls_of_nobody_have_a_row_of_their_own():
     text = render(made_run((made_call("PM"), made_call(None, Usage(7, 1), number=2))))
     assert numbers(line(text, "(unattributed)"))[:3] == ["7", "1", "8"]
+    assert 'unattributed: 1 call of no agent, 8 tokens, $0.0010; mend: with costspan.agent("name"):' in " ".join(text.split())
+    assert "unattributed" not in render(made_run((made_call("PM"),)))
 
 
 def test_an_agent_that_called_others_shows_what_they_spent_with_it():

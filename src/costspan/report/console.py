@@ -211,9 +211,9 @@ class _Page:
         self.wrapped(evidence.headline(run), _WARN if gaps else _COST)
         for gap in gaps:
             self.wrapped(f"- {gap}", _WARN)
-        wasted = evidence.waste(run)
-        if wasted:
-            self.wrapped(wasted, _WARN)
+        for line in (evidence.waste(run), evidence.unattributed(run)):
+            if line:
+                self.wrapped(line, _WARN)
         for note in run.notes:
             self.wrapped(f"note: {clean(note, ascii_only=self.ascii_only)}", _DIM)
 

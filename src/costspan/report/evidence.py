@@ -90,6 +90,17 @@ def waste(run: Run) -> str | None:
     return f"{head} bought nothing: {', '.join(parts)}"
 
 
+def unattributed(run: Run) -> str | None:
+    """What the calls of nobody cost, and how to name their owner; None when every call has one."""
+    totals = run.unattributed
+    if not totals.calls:
+        return None
+    spent = (
+        f"{tokens(totals.usage.total_tokens)} tokens, {'cost unknown' if totals.cost_usd is None else dollars(totals.cost_usd)}"
+    )
+    return f'unattributed: {many(totals.calls, "call")} of no agent, {spent}; mend: with costspan.agent("name"):'
+
+
 def _missing(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
     groups: dict[str, list[Call]] = {}
     for call in calls:
