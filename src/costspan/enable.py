@@ -41,6 +41,7 @@ class Costspan:
         self.adapters = registry.Adapters()
         self.roads: list[Any] = []
         self.threads: Any = None
+        self.measures: sdk.Measures | None = None
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Export what is waiting: spans and metrics."""
@@ -126,6 +127,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     )
     pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=bool(settings.metrics))
     running = Costspan(settings, pipeline, provider)
+    running.measures = sdk.Measures(provider, pipeline)
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
     running.roads = list(_roads(settings, meters, provider))
     with guard.Guard("threads"):
@@ -149,11 +151,13 @@ def _roads(settings: Settings, meters: Meters, provider: Any) -> Iterable[Any]:
             listener.start()
             yield listener
         elif name == "otlp":
-            from costspan.expose.otlp import Pusher
+            from costspan.expose.otlp_push import OtlpPush
 
-            pusher = Pusher(meters, resource=provider.resource, interval_seconds=settings.metric_export_interval_seconds)
-            pusher.start()
-            yield pusher
+            push = OtlpPush(
+                meters, provider.resource, interval_seconds=settings.metric_export_interval_seconds, version=__version__
+            )
+            push.start()
+            yield push
         else:
             guard.warn_once(f"metrics {name}", f"metrics exporter {name!r} is not known here; use prometheus, otlp or none")
 
@@ -194,14 +198,32 @@ def disable() -> None:
         spans, SWITCH.spans = SWITCH.spans, None
         if spans is not None:
             spans.close_open()
-        if running.threads is not None:
-            with guard.Guard("threads"):
+        with guard.Guard("threads"):
+            if running.threads is not None:
                 running.threads.uninstrument()
+        with guard.Guard("measures"):
+            if running.measures is not None:
+                running.measures.undo()
         running.flush()
         for road in running.roads:
             with guard.Guard("stop"):
-                road.stop()
+                (road.stop if hasattr(road, "stop") else road.shutdown)()
         atexit.unregister(_at_exit)
+
+
+def _after_fork() -> None:
+    """In a forked child: what the parent has open and waiting is the parent's; the child goes on with empty books."""
+    for running in _state:
+        with guard.Guard("fork"):
+            running.pipeline.settling.forget()
+            if running.measures is not None:
+                running.measures.foreign.forget()
+            if SWITCH.spans is not None:
+                SWITCH.spans.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _at_exit() -> None:

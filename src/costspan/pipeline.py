@@ -14,6 +14,7 @@ from costspan import guard
 from costspan.account.assemble import assemble
 from costspan.account.booking import make_call
 from costspan.account.ledger import Ledger, Node, RunState, node_attributes
+from costspan.account.settling import Place, Settling
 from costspan.account.meters import Exemplar, Meters
 from costspan.normalise import span_costspan
 from costspan.records import CALL, NO_USAGE, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
@@ -38,11 +39,14 @@ class Pipeline:
         self.ledger = ledger
         self.sinks = sinks
         self.metered = metered
+        self.settling = Settling(book, meters, ledger)
 
     # --- our own spans (Desk) --------------------------------------------------------------------------
     def opened(self, unit: Unit) -> None:
         """A unit of ours opens: give it a node; create metric children at 0 now that names are known."""
         parent = unit.parent.state if unit.parent is not None else None
+        if self.settling.folding:
+            self.settling.started(own_record(unit, 0), None, may_be_call=unit.kind == CALL)
         if unit.kind == CALL:
             unit.state = parent
             return
@@ -68,26 +72,25 @@ class Pipeline:
         node = unit.state if isinstance(unit.state, Node) else None
         if unit.kind == CALL:
             call = make_call(record, reading, unit.owner, self.book)
-            self._book(node, record, reading, call)
+            if node is not None:
+                self.ledger.keep(node.run, record, reading, call)
+            self.settling.call_ended(Place(node, unit.owner, call), record, reading)
             return call_attributes(call, metered=self.metered)
         if node is None:
             return {}
-        self._close(node, unit.owner, record, reading)
+        if self.settling.folding:
+            self.settling.scope_ended(record, reading)
+        self.unit_ended(node, unit.owner, record, reading)
         return node_attributes(node)
 
-    # --- calls and units, whoever told of them -----------------------------------------------------------
-    def _book(self, node: Node | None, record: SpanRecord, reading: Reading, call: Call) -> None:
-        self.ledger.book(node, call)
-        if node is not None:
-            self.ledger.keep(node.run, record, reading, call)
-        self.meters.call(call)
-
-    def _close(self, node: Node, owner: Owner, record: SpanRecord, reading: Reading) -> None:
+    def unit_ended(self, node: Node, owner: Owner, record: SpanRecord, reading: Reading) -> None:
+        """A run, agent, step or tool has ended, whoever told of it. The outermost one ends its run."""
         run = node.run
         self.ledger.keep(run, record, reading)
         if node.kind == TOOL:
             self._tool(node, owner, record, reading)
         if node.parent is None:
+            self.settling.run_ended(run.trace_id)
             self.ledger.end_run(run)
             self._finish(run, node, record, reading)
 

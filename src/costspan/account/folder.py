@@ -117,8 +117,8 @@ class Folder:
         span = _Open(self._number, parent, barrier=barrier)
         self._spans[record.trace_id, record.span_id] = span
         if may_be_call and not barrier:
-            if reading is not None:
-                self._scopes.add(record.scope)
+            # Also while its kind cannot be told: what looks like a chain now may turn out to be the outer layer of a call.
+            self._scopes.add(record.scope)
             self._open_calls[span.number] = self._blocking[span.number] = span
         if len(self._spans) > OPEN_MAX:
             self._close(next(iter(self._spans)))
@@ -208,9 +208,7 @@ class Folder:
             return []
         return self._emit(lambda waiting: waiting.number < oldest, may_wait=True)
 
-    def _emit(
-        self, ready: Callable[[_Waiting], bool], *, any_member: bool = False, may_wait: bool = False
-    ) -> list[Folded]:
+    def _emit(self, ready: Callable[[_Waiting], bool], *, any_member: bool = False, may_wait: bool = False) -> list[Folded]:
         everything = [*self._booked.values(), *self._pending.values()]
         layers = [self._layer(waiting, place) for place, waiting in enumerate(everything)]
         for waiting, layer in zip(everything, layers, strict=True):

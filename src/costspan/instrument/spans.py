@@ -73,7 +73,8 @@ def owner_within(unit: Unit | None) -> Owner:
     return NOBODY if unit is None else unit.owner
 
 
-def _owner(kind: str, name: str | None, outer: Owner) -> Owner:
+def owner_of(kind: str, name: str | None, outer: Owner) -> Owner:
+    """The owner of what runs inside a unit of this kind and name that is itself inside `outer`."""
     if kind == AGENT:
         return Owner(outer.workflow or name, name, None, None)
     if kind == TOOL:
@@ -119,7 +120,7 @@ class Spans:
         unit = Unit(kind, name, parent, attrs)
         unit.started_ns = started_ns or time.time_ns()
         outer = owner_within(parent)
-        unit.owner = owner = _owner(kind, name, outer)
+        unit.owner = owner = owner_of(kind, name, outer)
         attrs[c.KIND] = kind
         attrs[c.RUN_ID] = unit.run_id
         if kind == CALL:
@@ -190,6 +191,10 @@ class Spans:
         finally:
             span.end(ended_ns)
 
+
+    def open_units(self) -> list[Unit]:
+        """A snapshot of what is open, outermost first."""
+        return list(self._open.values())
 
     def close_open(self) -> None:
         """End what is still open, innermost first: the process ends, or costspan is switched off."""

@@ -5,24 +5,22 @@ RECORD_ONLY spans reach span processors and are not exported. A program's own pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
 from costspan import guard
-from costspan.conventions import OPERATION_NAME, SCOPE
-from costspan.normalise.dialects import is_genai_scope
+from costspan.conventions import SCOPE
+from costspan.normalise.dialects import is_genai_scope, is_marked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, SpanKind
     from opentelemetry.trace.span import TraceState
     from opentelemetry.util.types import Attributes
-
-_MARKS: Final = (OPERATION_NAME, "openinference.span.kind", "traceloop.span.kind", "langfuse.observation.type", "gen_ai.system")
 
 
 class Measuring(Sampler):
@@ -45,11 +43,7 @@ class Measuring(Sampler):
         answer = self.inner.should_sample(parent_context, trace_id, name, kind, attributes, links)
         if answer.decision is not Decision.DROP:
             return answer
-        if (
-            self._always
-            or (attributes and any(mark in attributes for mark in _MARKS))
-            or trace.get_current_span(parent_context).is_recording()
-        ):
+        if self._always or is_marked(attributes) or trace.get_current_span(parent_context).is_recording():
             return SamplingResult(Decision.RECORD_ONLY, attributes, answer.trace_state)
         return answer
 
@@ -60,8 +54,9 @@ class Measuring(Sampler):
 class SamplerWrap:
     """Wraps the samplers of a provider and of every tracer that it gave out or will give out; `undo` takes it back."""
 
-    def __init__(self, provider: Any) -> None:
+    def __init__(self, provider: Any, on_genai_scope: Callable[[], None]) -> None:
         self.provider = provider
+        self._on_genai_scope = on_genai_scope
         self._tracers: list[Any] = []
         self._get_tracer: Any = None
 
@@ -83,6 +78,8 @@ class SamplerWrap:
         provider.get_tracer = get_tracer
 
     def _wrap(self, tracer: Any, scope: str) -> None:
+        if scope != SCOPE and is_genai_scope(scope):
+            self._on_genai_scope()
         inner = getattr(tracer, "sampler", None)
         if isinstance(inner, Sampler) and not isinstance(inner, Measuring):
             tracer.sampler = Measuring(inner, always=scope == SCOPE or is_genai_scope(scope))

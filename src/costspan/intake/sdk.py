@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+from costspan import conventions as c
 from costspan import guard
+from costspan.intake.exporting import ExportNotes
+from costspan.intake.foreign import Foreign
+from costspan.intake.processor import Processor
+from costspan.intake.sampling import SamplerWrap
+from costspan.pipeline import call_attributes
+from costspan.records import Call
 
 if TYPE_CHECKING:
+    from costspan.pipeline import Pipeline
     from costspan.settings import Settings
 
 
@@ -71,3 +79,33 @@ def carry_context_into_threads() -> Any:
         return None
     instrumentor.instrument()
     return instrumentor
+
+
+class Measures:
+    """Everything that is added to a provider: the processor, the sampler's wrapper, the exporters' notes."""
+
+    def __init__(self, provider: Any, pipeline: Pipeline) -> None:
+        self._notes = ExportNotes()
+        self._pipeline = pipeline
+        self.foreign = Foreign(pipeline)
+        self._processor = Processor(self.foreign)
+        self._sampler = SamplerWrap(provider, self.foreign.activate)
+        pipeline.settling.on_foreign = self._note
+        with guard.Guard("wrap exporters"):
+            self._notes.wrap(provider)
+        with guard.Guard("sampler"):
+            self._sampler.apply()
+        provider.add_span_processor(self._processor)
+
+    def _note(self, span_id: int, told: Call | str) -> None:
+        if isinstance(told, Call):
+            self._notes.note(span_id, call_attributes(told, metered=self._pipeline.metered))
+        else:
+            self._notes.note(span_id, {c.DUPLICATE_OF: told})
+
+    def undo(self) -> None:
+        """Take everything out again. The SDK cannot remove a processor; ours then does nothing any more."""
+        self.foreign.flush()
+        self._processor.stop()
+        self._sampler.undo()
+        self._notes.unwrap()

@@ -147,3 +147,16 @@ def _by_marks(record: SpanRecord) -> Reading | None:
         if name in attributes:
             return reader(record)
     return None
+
+
+def is_genai_scope(scope: str) -> bool:
+    """True for an instrumentation scope that is known to write GenAI spans, some of which start without attributes."""
+    reader = _known.get(scope)
+    if reader is None:
+        reader = _remember(scope)
+    return reader is not _by_marks
+
+
+def is_marked(attributes: Mapping[str, object] | None) -> bool:
+    """True for attributes that tell of a model call, agent or tool, whoever wrote them."""
+    return bool(attributes) and not _MARK_NAMES.isdisjoint(attributes)  # type: ignore[arg-type]

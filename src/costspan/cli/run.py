@@ -1,0 +1,39 @@
+"""`costspan run [--] python app.py …`: run a program with costspan switched on, without touching its code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(command)
+
+
+def command(
+    program: Annotated[list[str], typer.Argument(help="The command, as you would type it: python app.py …")],
+) -> None:
+    """Run a program with costspan switched on: summary on stderr after each run, its own exit code at the end.
+
+    Everything else by environment variables (COSTSPAN_RECORD_DIR, OTEL_METRICS_EXPORTER=prometheus, …).
+    """
+    words = program[1:] if program[0] == "--" else program
+    path = shutil.which(words[0]) if words else None
+    if path is None:
+        print(f"costspan: no such program: {words[0] if words else '(none given)'}; try: costspan run python app.py", file=sys.stderr)
+        raise typer.Exit(2)
+    sys.stdout.flush()
+    os.execve(path, words, environment(os.environ))  # noqa: S606 - running the user's command is the point
+
+
+def environment(given: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """The program's environment: ours first on PYTHONPATH, and the mark by which it knows."""
+    autostart = str(Path(__file__).resolve().parent.parent / "intake" / "autostart")
+    paths = [autostart, *(path for path in given.get("PYTHONPATH", "").split(os.pathsep) if path and path != autostart)]
+    return {**given, "PYTHONPATH": os.pathsep.join(paths), "COSTSPAN_UNDER_RUN": "1"}

@@ -1,0 +1,106 @@
+"""Other people's spans in this process: a SpanProcessor that knows who they belong to and what they mean.
+
+Our own spans are accounted for by `instrument/spans.py` before they end and are passed over here. Whatever runs inside one of
+our units finds it in its Context. Foreign agents, tools and workflows open nodes too, kept by span id while they are open;
+spans in between only pass their parent's on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import StatusCode
+
+from costspan import guard
+from costspan.conventions import AGENT_NAME, SCOPE
+from costspan.instrument.spans import UNIT, Unit
+from costspan.normalise.dialects import is_genai_scope, is_marked
+from costspan.records import SpanRecord
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from costspan.intake.foreign import Foreign
+
+
+class Processor(SpanProcessor):
+    """Feeds foreign GenAI spans into the pipeline. Everything it does is guarded; it exports nothing."""
+
+    def __init__(self, foreign: Foreign) -> None:
+        self._foreign = foreign
+        self._stopped = False
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        with guard.Guard("processor.on_start"):
+            scope = span.instrumentation_scope
+            name = scope.name if scope is not None else ""
+            if self._stopped or name == SCOPE:
+                return
+            context = span.get_span_context()
+            if context is None:
+                return
+            if not (is_genai_scope(name) or is_marked(span.attributes)):
+                if span.parent is not None:
+                    self._foreign.passes(context.trace_id, context.span_id, span.parent.span_id)
+                return
+            owner = self._foreign.started(to_record(span), _unit(parent_context))
+            if owner.agent and AGENT_NAME not in (span.attributes or ()):
+                # The convention has no agent on a model call; with it every backend can group by agent.
+                span.set_attribute(AGENT_NAME, owner.agent)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        with guard.Guard("processor.on_end"):
+            scope = span.instrumentation_scope
+            name = scope.name if scope is not None else ""
+            if self._stopped or name == SCOPE or span.context is None:
+                return
+            if is_genai_scope(name) or is_marked(span.attributes):
+                self._foreign.ended(to_record(span))
+            else:
+                self._foreign.passed(span.context.trace_id, span.context.span_id)
+
+    def stop(self) -> None:
+        """Do nothing from now on."""
+        self._stopped = True
+
+    def shutdown(self) -> None:
+        with guard.Guard("processor.shutdown"):
+            self._foreign.flush()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        with guard.Guard("processor.flush"):
+            self._foreign.flush()
+        return True
+
+
+def _unit(parent_context: Context | None) -> Unit | None:
+    if parent_context is None:
+        from opentelemetry import context as otel_context
+
+        found = otel_context.get_value(UNIT)
+    else:
+        found = parent_context.get(UNIT)
+    return found if isinstance(found, Unit) else None
+
+
+def to_record(span: ReadableSpan) -> SpanRecord:
+    """An SDK span in neutral form. Attributes are the span's own mapping, not copied."""
+    context, scope = span.context, span.instrumentation_scope
+    parent = span.parent
+    return SpanRecord(
+        trace_id=context.trace_id if context is not None else 0,
+        span_id=context.span_id if context is not None else 0,
+        parent_id=parent.span_id if parent is not None else 0,
+        name=span.name,
+        scope=scope.name if scope is not None else "",
+        scope_version=(scope.version or "") if scope is not None else "",
+        start_ns=span.start_time or 0,
+        end_ns=span.end_time or 0,
+        attributes=span.attributes or {},
+        events=[(event.name, event.timestamp, event.attributes or {}) for event in span.events],
+        error=span.status.status_code is StatusCode.ERROR,
+        status_message=span.status.description or "",
+        resource=span.resource.attributes,
+    )
