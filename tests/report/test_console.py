@@ -60,7 +60,7 @@ def test_what_is_missing_is_told_with_the_line_that_mends_it():
     silent = made_call("QA", NO_USAGE, None, number=2, missing_reason="stream_without_usage", dialect="langchain")
     text = " ".join(render(made_run((told, silent))).split())
     assert "$0.0010, 50 % reported and priced (1 of 2 calls)" in text
-    assert "1 call streamed without usage (gpt-5-mini in QA); mend: ChatOpenAI(..., stream_usage=True)" in text
+    assert "1 call streamed without usage (gpt-5-mini in QA) mend: ChatOpenAI(..., stream_usage=True)" in text
     assert "= 15+? ($0.0010+?)" in text
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_price_an_estimate_and_a_contradiction_are_told():
         made_call("A", Usage(5, 5), None, number=3, unpriced=Unpriced("invalid_usage", "cached exceeds input")),
     )
     text = " ".join(render(made_run(calls)).split())
-    assert "1 call without a known price (acme-9 in A); add a price and set COSTSPAN_PRICES to its file" in text
+    assert "1 call without a known price (acme-9 in A) mend: add a price and set COSTSPAN_PRICES to its file" in text
     assert "1 call estimated by toktok (gpt-5-mini in A)" in text
     assert "1 call not priced, the usage contradicts itself: cached exceeds input (gpt-5-mini in A)" in text
     assert "= ~30 (~$0.0010+?)" in text
@@ -102,7 +102,7 @@ def test_waste_says_what_it_bought_nothing_for():
 def test_calls_of_nobody_have_a_row_of_their_own():
     text = render(made_run((made_call("PM"), made_call(None, Usage(7, 1), number=2))))
     assert numbers(line(text, "(unattributed)"))[:3] == ["7", "1", "8"]
-    assert 'unattributed: 1 call of no agent, 8 tokens, $0.0010; mend: with costspan.agent("name"):' in " ".join(text.split())
+    assert 'unattributed: 1 call of no agent, 8 tokens, $0.0010 mend: with costspan.agent("name"):' in " ".join(text.split())
     assert "unattributed" not in render(made_run((made_call("PM"),)))
 
 

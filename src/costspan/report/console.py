@@ -96,6 +96,13 @@ class _Page:
             # A wide script has fewer characters than columns: cut what textwrap, which counts characters, let through.
             self.add(fit(line, self.columns), style)
 
+    def advice(self, text: str) -> None:
+        """What is wrong, and on a line of its own, to be copied, what mends it."""
+        what, _, mend = text.partition(evidence.MEND)
+        self.wrapped(what, _WARN)
+        if mend:
+            self.wrapped(f"  mend: {mend}", _WARN, indent="    ")
+
     def header(self, run: Run) -> None:
         facts = [run.outcome, seconds(run.duration_seconds) if run.ended_ns else "", many(run.totals.calls, "call")]
         if run.totals.errors:
@@ -210,10 +217,10 @@ class _Page:
         gaps = evidence.gaps(run, ascii_only=self.ascii_only)
         self.wrapped(evidence.headline(run), _WARN if gaps else _COST)
         for gap in gaps:
-            self.wrapped(f"- {gap}", _WARN)
+            self.advice(f"- {gap}")
         for line in (evidence.waste(run), evidence.unattributed(run)):
             if line:
-                self.wrapped(line, _WARN)
+                self.advice(line)
         for note in run.notes:
             self.wrapped(f"note: {clean(note, ascii_only=self.ascii_only)}", _DIM)
 

@@ -24,12 +24,12 @@ _WHY: Final = {
     _FAILED: "failed and may have been billed; the provider did not tell how much",
     _UNSAID: "answered without usage",
 }
+MEND: Final = "; mend: "
+"""Between what is wrong and what mends it."""
 _MEND_ABORTED: Final = "COSTSPAN_ESTIMATE=on estimates such calls"
-_MEND_LANGCHAIN: Final = "mend: ChatOpenAI(..., stream_usage=True)"
-_MEND_OPENAI: Final = 'mend: create(..., stream_options={"include_usage": True})'
-_MEND_STREAM: Final = (
-    'mend: ChatOpenAI(..., stream_usage=True), or stream_options={"include_usage": True} with the bare OpenAI client'
-)
+_MEND_LANGCHAIN: Final = "ChatOpenAI(..., stream_usage=True)"
+_MEND_OPENAI: Final = 'create(..., stream_options={"include_usage": True})'
+_MEND_STREAM: Final = 'ChatOpenAI(..., stream_usage=True), or stream_options={"include_usage": True} with the bare OpenAI client'
 _PRICE: Final = "add a price and set COSTSPAN_PRICES to its file"
 _WASTE_WORDS: Final = {
     "failed_parse": ("failed parse", "failed parses"),
@@ -98,7 +98,7 @@ def unattributed(run: Run) -> str | None:
     spent = (
         f"{tokens(totals.usage.total_tokens)} tokens, {'cost unknown' if totals.cost_usd is None else dollars(totals.cost_usd)}"
     )
-    return f'unattributed: {many(totals.calls, "call")} of no agent, {spent}; mend: with costspan.agent("name"):'
+    return f'unattributed: {many(totals.calls, "call")} of no agent, {spent}{MEND}with costspan.agent("name"):'
 
 
 def _missing(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
@@ -160,7 +160,7 @@ def _line(number: int, why: str, calls: list[Call], mend: str | None, *, ascii_o
     places = list(where)
     more = f" and {len(places) - _NAMES_MAX} more" if len(places) > _NAMES_MAX else ""
     line = f"{many(number, 'call')} {why} ({', '.join(places[:_NAMES_MAX])}{more})"
-    return f"{line}; {mend}" if mend else line
+    return f"{line}{MEND}{mend}" if mend else line
 
 
 def _counted_gaps(run: Run) -> tuple[str, ...]:
@@ -174,5 +174,5 @@ def _counted_gaps(run: Run) -> tuple[str, ...]:
     if coverage.estimated_calls:
         lines.append(f"{many(coverage.estimated_calls, 'call')} estimated")
     if unpriced > 0:
-        lines.append(f"{many(unpriced, 'call')} without a known price; {_PRICE}")
+        lines.append(f"{many(unpriced, 'call')} without a known price{MEND}{_PRICE}")
     return tuple(lines)
