@@ -27,7 +27,7 @@ from costspan.normalise import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from costspan.records import Reading, SpanRecord
 

@@ -10,17 +10,25 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from costspan.normalise import usage_langchain
+from costspan.normalise import usage_anthropic, usage_langchain, usage_openai
 from costspan.normalise.usage import extract
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from costspan.normalise.extracted import Extracted
 
 _DECODER: Final = json.JSONDecoder()
 _PIECE_MAX: Final = 20_000
 """Characters that an object we look for may have: usage and response metadata are short."""
 _ID_FIRST: Final = re.compile(r'\s*\{\s*"id"\s*:\s*"([^"\\]{1,200})"')
-_TIER_LAST: Final = re.compile(r'(?<!\\)"service_tier"\s*:\s*"([^"\\]{1,50})"')
+_TIER: Final = re.compile(r'"service_tier"\s*:\s*"([^"\\]{1,50})"')
+_READERS: Final[dict[str, Callable[[object], Extracted]]] = {
+    "openai": usage_openai.from_response,
+    "azure.ai.openai": usage_openai.from_response,
+    "anthropic": usage_anthropic.from_response,
+}
+"""Whose response it is, is known here, so there is no need to find it out from its fields."""
 
 
 def object_after(string: str, key: str) -> dict[str, object] | None:
@@ -55,12 +63,16 @@ def told_in_result(string: str) -> Extracted:
 def told_in_response(string: str, provider: str | None) -> Extracted:
     """What a provider's response (as JSON) tells."""
     first = _ID_FIRST.match(string)
-    tiers = _TIER_LAST.findall(string[-_PIECE_MAX:])
-    return extract(
-        {
-            "id": first.group(1) if first else None,
-            "usage": object_after(string, "usage"),
-            "service_tier": tiers[-1] if tiers else None,
-        },
-        provider=provider,
-    )
+    response = {
+        "id": first.group(1) if first else None,
+        "usage": object_after(string, "usage"),
+        "service_tier": _last_tier(string),
+    }
+    read = _READERS.get(provider or "")
+    return extract(response, provider=provider) if read is None or response["usage"] is None else read(response)
+
+
+def _last_tier(string: str) -> str | None:
+    at = string.rfind('"service_tier"')
+    found = _TIER.match(string, at) if at > 0 and string[at - 1] != "\\" else None
+    return found.group(1) if found else None

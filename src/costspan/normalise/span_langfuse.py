@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Final
 from costspan.normalise.extracted import plus
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.owner_langchain import owner_from_metadata
-from costspan.normalise.span_attributes import count, exception_type, http_status, parsed, parsed_object, settled, text
+from costspan.normalise.span_attributes import (
+    count,
+    exception_type,
+    first_count,
+    http_status,
+    parsed,
+    parsed_object,
+    settled,
+    text,
+)
 from costspan.normalise.span_langchain import OWNER_KEYS, place, prefixed
 from costspan.normalise.usage import extract
 from costspan.records import AGENT, CALL, NO_USAGE, RUN, STEP, TOOL, Reading, Usage
@@ -32,6 +41,20 @@ _METADATA: Final = "langfuse.observation.metadata."
 _OWNER: Final = {key: _METADATA + key for key in OWNER_KEYS}
 _KINDS: Final = {"generation": CALL, "embedding": CALL, "tool": TOOL, "agent": AGENT, "chain": STEP, "span": STEP}
 _PROVIDERS_OWN: Final = frozenset({"prompt_tokens", "input_tokens", "promptTokens", "inputTokens"})
+
+
+def _bucket_names(side: str, *names: str) -> tuple[str, ...]:
+    """A bucket's names, also with the service tier that LangChain puts in front (`input_priority_cache_read`)."""
+    return tuple(f"{side}_{tier}{name}" for tier in ("", "priority_", "flex_") for name in names)
+
+
+_READ: Final = _bucket_names("input", "cache_read", "cached_tokens")
+_WRITTEN: Final = _bucket_names("input", "cache_creation", "cache_write")
+_WRITTEN_5M: Final = _bucket_names("input", "ephemeral_5m_input_tokens")
+_WRITTEN_1H: Final = _bucket_names("input", "ephemeral_1h_input_tokens")
+_REASONING: Final = _bucket_names("output", "reasoning", "reasoning_tokens")
+_AUDIO_IN: Final = _bucket_names("input", "audio", "audio_tokens")
+_AUDIO_OUT: Final = _bucket_names("output", "audio", "audio_tokens")
 _ANTHROPIC: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -113,29 +136,19 @@ def _buckets(details: dict[str, object], problems: list[str]) -> Usage:
     if total is not None and given is not None and made is not None and given + made != total:
         problems.append("inconsistent_usage")
         given = total - made if total >= made else None
-    lasting = _part_of(details, "input", ("ephemeral_1h_input_tokens", "cache_creation_ephemeral_1h"))
-    short = _part_of(details, "input", ("ephemeral_5m_input_tokens", "cache_creation_ephemeral_5m"))
-    written = _part_of(details, "input", ("cache_creation", "cache_write"))
+    find = details.get
+    lasting, short, written = first_count(find, _WRITTEN_1H), first_count(find, _WRITTEN_5M), first_count(find, _WRITTEN)
     return Usage(
         given,
         made,
-        _part_of(details, "input", ("cache_read", "cached_tokens")),
-        written or plus(lasting, short) if plus(written, lasting, short) else written,
+        first_count(find, _READ),
+        # langchain-anthropic leaves the sum at 0 where it knows how long the writes are kept.
+        written or plus(lasting, short) or written,
         lasting,
-        _part_of(details, "output", ("reasoning", "reasoning_tokens")),
-        _part_of(details, "input", ("audio", "audio_tokens")),
-        _part_of(details, "output", ("audio", "audio_tokens")),
+        first_count(find, _REASONING),
+        first_count(find, _AUDIO_IN),
+        first_count(find, _AUDIO_OUT),
     )
-
-
-def _part_of(details: dict[str, object], side: str, names: tuple[str, ...]) -> int | None:
-    """A bucket by its name, also with the service tier that LangChain puts in front (`input_priority_cache_read`)."""
-    for tier in ("", "priority_", "flex_"):
-        for name in names:
-            number = count(details.get(f"{side}_{tier}{name}"))
-            if number is not None:
-                return number
-    return None
 
 
 def _chain(record: SpanRecord, get: Get) -> Reading | None:
@@ -178,6 +191,6 @@ def _metadata(get: Get) -> dict[str, object]:
 
 def _word(value: object) -> str | None:
     """A string that may be quoted as JSON."""
-    if type(value) is str and value[:1] == '"':
-        return text(parsed(value))
-    return text(value)
+    if type(value) is not str or value[:1] != '"':
+        return text(value)
+    return text(value[1:-1]) if "\\" not in value and value[-1] == '"' else text(parsed(value))

@@ -29,6 +29,7 @@ LANGGRAPH: Final = "openlit.instrumentation.langgraph"
 OPENAI: Final = "openlit.instrumentation.openai"
 EXCLUSIVE: Final = frozenset({"openlit.instrumentation.anthropic", "openlit.instrumentation.bedrock"})
 """Packages that write the provider's input without the cache."""
+_NO_AGENT: Final = ("gen_ai.custom.data", "gen_ai.guardrail.triggered", "gen_ai.agent.source")
 GUESSED: Final = "estimated_by_emitter"
 LOST_CACHE: Final = "cache_tokens_lost"
 _FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"
@@ -48,9 +49,17 @@ def read(record: SpanRecord) -> Reading | None:
         return None
     if kind == CALL:
         _mend(record, reading)
-    elif kind == AGENT and record.scope == LANGGRAPH and (reading.name is None or is_plumbing(reading.name)):
+    elif kind == AGENT and not _is_agent(record, reading):
         return None
     return reading
+
+
+def _is_agent(record: SpanRecord, reading: Reading) -> bool:
+    """`invoke_agent` is what OpenLIT calls whatever else it meets: graph nodes, turns, guardrails, hand-offs."""
+    get = record.attributes.get
+    if record.scope == LANGGRAPH:
+        return reading.name is not None and not is_plumbing(reading.name)
+    return get(c.AGENT_NAME) is not None and all(get(key) is None for key in _NO_AGENT)
 
 
 def _mend(record: SpanRecord, reading: Reading) -> None:
