@@ -118,6 +118,14 @@ def test_paid_searches_and_stated_costs_come_from_the_raw_usage():
     assert str(from_message(routed).stated_cost_usd) == "0.0125"
 
 
+def test_passes_that_anthropic_billed_beside_the_answer_are_kept():
+    beside = {"type": "compaction", "input_tokens": 100, "output_tokens": 82}
+    raw = {"input_tokens": 180, "output_tokens": 8, "iterations": [beside, {"type": "message"}]}
+    got = from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata={"usage": raw}))
+    assert got.side_usages == (("compaction", None, Usage(100, 82)),)
+    assert got.problems == ("other_iterations_billed",)
+
+
 def test_searches_of_openai_and_gemini_are_counted_from_the_message():
     blocks = [{"type": "web_search_call", "action": {"type": kind}} for kind in ("search", "open_page", "search")]
     assert from_message(AIMessage([*blocks, {"type": "text", "text": "x"}], usage_metadata=DETAILED)).fees == {"web_search": 2}

@@ -56,7 +56,7 @@ def from_usage(usage: object, *, response: object = None, provider: str | None =
     """A bare usage object; `response` is the message around it, where there is one."""
     problems: list[str] = []
     counts = read_usage(usage, problems)
-    sides = _sides(usage, problems)
+    sides = side_usages(usage, problems)
     return extracted(
         counts,
         problems,
@@ -84,7 +84,7 @@ def from_stream(events: Iterable[object], *, provider: str | None = "anthropic")
             usages.append(peek(event, "usage"))
     merged = merge(*usages)
     problems: list[str] = []
-    sides = _sides(merged, problems)
+    sides = side_usages(merged, problems)
     return extracted(
         read_usage(merged, problems),
         problems,
@@ -147,7 +147,7 @@ def fees(usage: object, problems: list[str]) -> dict[str, int] | None:
     return {WEB_SEARCH: searches} if searches else None
 
 
-def _sides(usage: object, problems: list[str]) -> tuple[SideUsage, ...]:
+def side_usages(usage: object, problems: list[str]) -> tuple[SideUsage, ...]:
     """Passes that the top-level counts leave out: every iteration that is not a plain `message`."""
     iterations = peek(usage, "iterations")
     if not isinstance(iterations, list | tuple):

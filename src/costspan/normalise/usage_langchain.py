@@ -19,6 +19,7 @@ from costspan.normalise import usage_anthropic, usage_gemini, usage_openai, usag
 from costspan.normalise.extracted import (
     NO_USAGE_FOUND,
     Extracted,
+    SideUsage,
     count,
     peek,
     plus,
@@ -52,6 +53,7 @@ def from_message(message: object) -> Extracted:
     problems: list[str] = []
     tier = text(told.get("service_tier"))
     cost, fees, hit = None, None, False
+    sides: tuple[SideUsage, ...] = ()
     if isinstance(reported, dict) and reported:
         usage, renamed = read_usage(reported, problems)
         tier = tier or renamed
@@ -63,6 +65,7 @@ def from_message(message: object) -> Extracted:
         usage = _with_raw(usage, raw, problems)
         tier = tier or text(peek(raw, "service_tier"))
         cost, fees = stated_cost(raw, problems), usage_anthropic.fees(raw, problems)
+        sides = usage_anthropic.side_usages(raw, problems)
     return Extracted(
         settle(usage, problems) if usage is not NO_USAGE else usage,
         _canonical(text(told.get("model_provider"))),
@@ -73,7 +76,7 @@ def from_message(message: object) -> Extracted:
         cost,
         fees or _searches(message, told),
         tuple(problems) if not problems else tuple(dict.fromkeys(problems)),
-        (),
+        sides,
         hit,
     )
 

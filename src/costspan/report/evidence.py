@@ -26,7 +26,6 @@ _WHY: Final = {
 }
 MEND: Final = "; mend: "
 """Between what is wrong and what mends it."""
-_MEND_ABORTED: Final = "COSTSPAN_ESTIMATE=on estimates such calls"
 _MEND_LANGCHAIN: Final = "ChatOpenAI(..., stream_usage=True)"
 _MEND_OPENAI: Final = 'create(..., stream_options={"include_usage": True})'
 _MEND_STREAM: Final = 'ChatOpenAI(..., stream_usage=True), or stream_options={"include_usage": True} with the bare OpenAI client'
@@ -113,8 +112,6 @@ def _missing(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
 
 
 def _mend(reason: str, calls: list[Call]) -> str | None:
-    if reason == _ABORTED:
-        return _MEND_ABORTED
     if reason != _STREAM:
         return None
     by_langchain = ["langchain" in f"{call.dialect} {call.scope}".lower() for call in calls]
