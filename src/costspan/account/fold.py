@@ -74,7 +74,7 @@ def outermost_first(cluster: Cluster) -> list[Layer]:
     """The layers of a call from the framework's to the provider SDK's."""
     if len(cluster.layers) == 1:
         return cluster.layers
-    return sorted(cluster.layers, key=lambda layer: (layer.start_ns, -layer.end_ns, _depth(layer), layer.place))
+    return sorted(cluster.layers, key=lambda layer: (layer.start_ns, -layer.end_ns, _depth(layer), layer.record.span_id))
 
 
 def _depth(layer: Layer) -> int:
@@ -272,9 +272,7 @@ def _without_two_ids(outers: list[Layer], inners: list[Layer]) -> Iterable[tuple
     yield outers, [layer for layer in inners if not layer.cluster.id]
 
 
-def _both_ways(
-    outers: list[Layer], inners: list[Layer], may: Callable[[Layer, Layer], bool], walk: Callable[..., None]
-) -> None:
+def _both_ways(outers: list[Layer], inners: list[Layer], may: Callable[[Layer, Layer], bool], walk: Callable[..., None]) -> None:
     for some, others in _without_two_ids(outers, inners):
         walk(others, some, may)
     for some, others in _without_two_ids(inners, outers):
@@ -290,9 +288,18 @@ def _join_unmeasured(layers: list[Layer], order: dict[str, int]) -> None:
     if all(layer.tokens is not None for layer in layers):
         return
     for outers, inners in _pairs(layers, order):
-        for some, others in ((outers, inners), (inners, outers)):
-            contained([layer for layer in others if layer.tokens is None], some, _unmeasured)
-            contained(others, [layer for layer in some if layer.tokens is None], _unmeasured)
+        blind = [layer for layer in outers if layer.tokens is None], [layer for layer in inners if layer.tokens is None]
+        # Two that know nothing and ended alike come before one that knows and one that does not.
+        contained(blind[1], blind[0], _ended_alike)
+        contained(blind[0], blind[1], _ended_alike)
+        contained(blind[1], outers, _unmeasured)
+        contained(inners, blind[0], _unmeasured)
+        contained(blind[0], inners, _unmeasured)
+        contained(outers, blind[1], _unmeasured)
+
+
+def _ended_alike(outer: Layer, inner: Layer) -> bool:
+    return outer.reading.outcome == inner.reading.outcome and _unmeasured(outer, inner)
 
 
 def _unmeasured(outer: Layer, inner: Layer) -> bool:

@@ -7,7 +7,7 @@ Counting at first sight would give the call to nobody: the inner span ends first
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.account.cachehit import CacheHits
@@ -68,7 +68,7 @@ class _Open:
 class _Waiting:
     """A call that has ended. `number` tells which spans were open then: those with a smaller one that have not ended."""
 
-    __slots__ = ("booked", "due_ns", "looked_at", "number", "reading", "record", "report_due", "span")
+    __slots__ = ("due_ns", "looked_at", "number", "reading", "record", "report_due", "span")
 
     def __init__(self, record: SpanRecord, reading: Reading, span: _Open, number: int) -> None:
         self.record = record
@@ -76,10 +76,20 @@ class _Waiting:
         self.span = span
         self.number = number
         self.due_ns = record.end_ns + WAIT_NS
-        self.booked = False
         self.looked_at = False
         # A span without usage may be followed by a report of it from the same scope (see evidence 1 of `fold`).
         self.report_due = reading.usage.source == MISSING and reading.outcome == "ok" and record.scope != SCOPE
+
+
+class _Booked:
+    """A call that was settled, kept for as long as a late span of it may come."""
+
+    __slots__ = ("keep_until_ns", "members", "number")
+
+    def __init__(self, members: list[_Waiting]) -> None:
+        self.members = members
+        self.number = max(waiting.number for waiting in members)
+        self.keep_until_ns = max((waiting.due_ns for waiting in members if waiting.report_due), default=0)
 
 
 class Folder:
@@ -94,7 +104,7 @@ class Folder:
         self._open_calls: OrderedDict[int, _Open] = OrderedDict()
         self._blocking: OrderedDict[int, _Open] = OrderedDict()
         self._pending: OrderedDict[int, _Waiting] = OrderedDict()
-        self._booked: OrderedDict[int, _Waiting] = OrderedDict()
+        self._booked: deque[_Booked] = deque()
         self._hits = CacheHits()
         self._number = 0
 
@@ -176,11 +186,8 @@ class Folder:
         """Drop booked calls that no span can join any more."""
         booked = self._booked
         oldest = next(iter(self._open_calls), self._number + 1)
-        while booked:
-            first = next(iter(booked.values()))
-            if len(booked) <= BOOKED_MAX and (first.number >= oldest or (first.report_due and first.due_ns > now_ns)):
-                return
-            booked.popitem(last=False)
+        while booked and (len(booked) > BOOKED_MAX or (booked[0].number < oldest and booked[0].keep_until_ns <= now_ns)):
+            booked.popleft()
 
     @staticmethod
     def _mark_above(span: _Open, *, is_sum: bool) -> None:
@@ -209,35 +216,49 @@ class Folder:
         return self._emit(lambda waiting: waiting.number < oldest, may_wait=True)
 
     def _emit(self, ready: Callable[[_Waiting], bool], *, any_member: bool = False, may_wait: bool = False) -> list[Folded]:
-        everything = [*self._booked.values(), *self._pending.values()]
+        everything = [waiting for booked in self._booked for waiting in booked.members]
+        known = len(everything)
+        everything += self._pending.values()
         layers = [self._layer(waiting, place) for place, waiting in enumerate(everything)]
         for waiting, layer in zip(everything, layers, strict=True):
             waiting.span.layer = layer
         for waiting, layer in zip(everything, layers, strict=True):
             layer.above = _layer_above(waiting.span)
+        self._rejoin_booked(layers)
         settled = []
         for cluster in clusters(layers):
-            members = [everything[layer.place] for layer in cluster.layers]
-            fresh = [waiting for waiting in members if not waiting.booked]
+            fresh = [everything[layer.place] for layer in cluster.layers if layer.place >= known]
             if not fresh or not (any if any_member else all)(map(ready, fresh)):
                 continue
             for waiting in fresh:
                 waiting.looked_at = True
-            if not (may_wait and len(members) == 1 and fresh[0].report_due):
-                settled.append(self._book(cluster, everything, fresh, already=len(fresh) < len(members)))
+            if not (may_wait and len(cluster.layers) == 1 and fresh[0].report_due):
+                settled.append(self._book(cluster, everything, fresh))
         for waiting in everything:
             waiting.span.layer = None
         return settled
 
-    def _book(self, cluster: Cluster, everything: list[_Waiting], fresh: list[_Waiting], *, already: bool) -> Folded:
-        oldest = next(iter(self._open_calls), self._number + 1)
-        for waiting in fresh:
-            self._pending.pop(id(waiting), None)
-            if waiting.number >= oldest or waiting.report_due:
-                waiting.booked = True
-                self._booked[id(waiting)] = waiting
+    def _rejoin_booked(self, layers: list[Layer]) -> None:
+        """What was settled as one call stays one call."""
+        place = 0
+        for booked in self._booked:
+            first = layers[place]
+            for layer in layers[place + 1 : place + len(booked.members)]:
+                first.cluster.absorb(layer.cluster)
+            place += len(booked.members)
+
+    def _book(self, cluster: Cluster, everything: list[_Waiting], fresh: list[_Waiting]) -> Folded:
         layers = outermost_first(cluster)
         members = [everything[layer.place] for layer in layers]
+        already = len(fresh) < len(members)
+        for waiting in fresh:
+            self._pending.pop(id(waiting), None)
+        booked = _Booked(members)
+        if already:
+            for before in [each for each in self._booked if each.members[0] in members]:
+                self._booked.remove(before)
+        if booked.keep_until_ns or booked.number >= next(iter(self._open_calls), self._number + 1):
+            self._booked.append(booked)
         return self._folded(layers, members, already_booked=already, news=fresh)
 
     def _folded(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from costspan.account.layer import join, overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from costspan.account.layer import Layer
 
@@ -24,11 +24,12 @@ _TRIES: Final = 64
 """How many candidates are looked at for one layer before it is left alone: keeps hostile input linear."""
 
 
-def contained(inners: Iterable[Layer], outers: Iterable[Layer], may: Check | None = None) -> None:
+def contained(inners: list[Layer], outers: list[Layer], may: Check | None = None) -> None:
     """Join each inner to the tightest outer that contains it, each outer at most once; `may(outer, inner)` has a veto.
 
     Inners are taken latest first, so that of several attempts inside one outer the last one is joined.
     """
+    outers, inners = _still_free(outers, inners), _still_free(inners, outers)
     waiting = sorted(outers, key=lambda layer: (layer.end_ns, -layer.start_ns))
     open_starts: list[tuple[int, int]] = []
     open_layers: dict[tuple[int, int], Layer] = {}
@@ -43,9 +44,15 @@ def contained(inners: Iterable[Layer], outers: Iterable[Layer], may: Check | Non
             del open_layers[open_starts.pop(found)]
 
 
-def _tightest(
-    inner: Layer, starts: list[tuple[int, int]], layers: dict[tuple[int, int], Layer], may: Check | None
-) -> int | None:
+def _still_free(layers: list[Layer], others: list[Layer]) -> list[Layer]:
+    """Those whose call has no span of the other side's scope yet; each side is of one scope."""
+    if not others:
+        return []
+    scope = others[0].scope
+    return [layer for layer in layers if scope not in layer.cluster.scopes]
+
+
+def _tightest(inner: Layer, starts: list[tuple[int, int]], layers: dict[tuple[int, int], Layer], may: Check | None) -> int | None:
     place = bisect_right(starts, (inner.start_ns, _AFTER_ALL)) - 1
     for candidate in range(place, max(-1, place - _TRIES), -1):
         outer = layers[starts[candidate]]
@@ -54,9 +61,9 @@ def _tightest(
     return None
 
 
-def overlapping(ones: Iterable[Layer], others: Iterable[Layer], may: Check | None = None) -> None:
+def overlapping(ones: list[Layer], others: list[Layer], may: Check | None = None) -> None:
     """Join layers that overlap in time, one to one, those that end first with those that end next."""
-    sides = (list(ones), list(others))
+    sides = (_still_free(ones, others), _still_free(others, ones))
     events = [(layer.start_ns, 0, order, side, layer) for side in (0, 1) for order, layer in enumerate(sides[side])]
     events += [(layer.end_ns, 1, order, side, layer) for side in (0, 1) for order, layer in enumerate(sides[side])]
     events.sort(key=lambda event: event[:4])
@@ -73,7 +80,7 @@ def overlapping(ones: Iterable[Layer], others: Iterable[Layer], may: Check | Non
 
 
 def _next_to_end(layer: Layer, active: list[tuple[int, int, Layer]], done: set[int], may: Check | None) -> Layer | None:
-    put_back = []
+    put_back: list[tuple[int, int, Layer]] = []
     found = None
     while active and len(put_back) < _TRIES:
         entry = heapq.heappop(active)

@@ -17,8 +17,15 @@ _EVIDENCE: Final = {REPORTED: 2, ESTIMATED: 1, MISSING: 0}
 _INPUT_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens")
 _OUTPUT_PARTS: Final = ("reasoning_tokens", "output_audio_tokens")
 _PARTS: Final = tuple(field.name for field in fields(Usage) if field.name not in {"input_tokens", "output_tokens", "source"})
-_OUTERMOST: Final = ("agent", "workflow", "step", "tool", "conversation_id", "request_lengths", "request_hash", "waste")
-_OUTERMOST_TOO: Final = ("error_type", "finish_reason", "time_to_first_token_seconds", "tool_call_id")
+_OUTERMOST: Final = ("operation", "agent", "workflow", "step", "tool", "conversation_id", "waste")
+_OUTERMOST_TOO: Final = (
+    "request_lengths",
+    "request_hash",
+    "error_type",
+    "finish_reason",
+    "time_to_first_token_seconds",
+    "tool_call_id",
+)
 _INNERMOST: Final = ("provider", "request_model", "response_model", "response_id", "service_tier", "fees", "stated_cost_usd")
 
 
@@ -36,12 +43,11 @@ def merged(layers: list[Layer]) -> Reading:
     told: dict[str, object] = {name: _first(readings, name) for name in (*_OUTERMOST, *_OUTERMOST_TOO)}
     told |= {name: _first(inward, name) for name in _INNERMOST}
     usage = completed(best.usage, (reading.usage for reading in inward))
+    told["missing_reason"] = _first(readings, "missing_reason") if usage.source == MISSING else None
     return replace(
         readings[0],
         usage=usage,
         estimator=best.estimator,
-        missing_reason=_first(readings, "missing_reason") if usage.source == MISSING else None,
-        operation=_first(readings, "operation"),
         stream=any(reading.stream for reading in readings),
         batch=any(reading.batch for reading in readings),
         cache_hit=any(reading.cache_hit for reading in readings),

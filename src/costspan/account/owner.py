@@ -15,19 +15,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from costspan.account.totals import Tally
 from costspan.conventions import SCOPE
 from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
 
 if TYPE_CHECKING:
     from costspan.account.tree import Tree
-    from costspan.records import Reading, SpanRecord
+    from costspan.records import Call, Reading, SpanRecord
 
 
 class Line:
     """One execution in the step log: of an agent, a task or a graph node."""
 
-    __slots__ = ("agent", "busy", "ended_ns", "name", "outcome", "started_ns", "tally", "virtual")
+    __slots__ = ("agent", "busy", "calls", "ended_ns", "name", "outcome", "started_ns", "virtual")
 
     def __init__(self, agent: str | None, name: str, record: SpanRecord, outcome: str) -> None:
         self.agent = agent
@@ -35,7 +34,7 @@ class Line:
         self.started_ns = record.start_ns
         self.ended_ns = max(record.end_ns, record.start_ns)
         self.outcome = outcome
-        self.tally = Tally()
+        self.calls: list[Call] = []
         self.busy = False
         self.virtual = False
 

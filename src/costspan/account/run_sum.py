@@ -8,24 +8,36 @@ from typing import TYPE_CHECKING
 
 from costspan.account import toolbill
 from costspan.account.efficiency import efficiency
-from costspan.account.totals import Tally
+from costspan.account.totals import Tally, total
 from costspan.account.waste import waste
 from costspan.conventions import RUN_ID
 from costspan.records import AGENT, RUN, AgentTotals, ModelTotals, Run, Step, ToolTotals
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from costspan.account.owner import Line, Unit
-    from costspan.records import Call, Reading, SpanRecord
+    from costspan.records import Call, Reading, SpanRecord, Totals
 
 
 class _AgentSum:
-    __slots__ = ("is_agent", "models", "own", "subtree")
+    """`own` are its calls, `below` those of the agents that it invoked, directly or not."""
+
+    __slots__ = ("below", "is_agent", "models", "own")
 
     def __init__(self) -> None:
         self.own = Tally()
-        self.subtree = Tally()
+        self.below = Tally()
         self.models: set[str] = set()
         self.is_agent = False
+
+    def freeze(self, name: str, steps: int) -> AgentTotals:
+        own = self.own.freeze()
+        subtree = own
+        if not self.below.empty:
+            self.below.merge(self.own)
+            subtree = self.below.freeze()
+        return AgentTotals(name, own, subtree, steps, tuple(sorted(self.models)))
 
 
 class _ToolSum:
@@ -53,7 +65,7 @@ class RunSum:
         self._agents: dict[str, _AgentSum] = {}
         self._tools: dict[str, _ToolSum] = {}
         self._tool_names: dict[str, str] = {}
-        self._models: dict[tuple[str | None, str | None], tuple[Tally, int | None]] = {}
+        self._models: dict[tuple[str | None, str | None], list[Call]] = {}
         self._lines: list[Line] = []
         self._calls: list[Call] = []
         self._open_spans = 0
@@ -101,10 +113,7 @@ class RunSum:
         self._line(call, unit)
         self._nested(call, unit)
         if not call.cache_hit:
-            key = (call.provider, call.model)
-            if key not in self._models:
-                self._models[key] = (Tally(), call.context_window_tokens)
-            self._models[key][0].add(call)
+            self._models.setdefault((call.provider, call.model), []).append(call)
 
     def _attribute(self, call: Call, unit: Unit) -> None:
         name = call.owner.agent
@@ -113,7 +122,6 @@ class RunSum:
             return
         agent = self._agent(name)
         agent.own.add(call)
-        agent.subtree.add(call)
         if call.model is not None and not call.cache_hit:
             agent.models.add(call.model)
         counted = {name}
@@ -121,21 +129,21 @@ class RunSum:
         while at is not None:
             if at.name is not None and at.name not in counted:
                 counted.add(at.name)
-                self._agent(at.name).subtree.add(call)
+                self._agent(at.name).below.add(call)
             at = None if at.parent is None else at.parent.agent
 
     def _line(self, call: Call, unit: Unit) -> None:
         line = unit.line
         if line is None:
             return
-        line.busy = True
-        line.tally.add(call)
         if line.virtual:
-            if not line.tally.calls + line.tally.cache_hits - 1:
+            if not line.calls:
                 self._lines.append(line)
             line.started_ns = min(line.started_ns, call.started_ns)
             line.ended_ns = max(line.ended_ns, call.ended_ns)
             line.outcome = call.outcome
+        line.busy = True
+        line.calls.append(call)
 
     def _nested(self, call: Call, unit: Unit) -> None:
         """Exact: a call is inside every tool around it, each tool name counted once."""
@@ -171,8 +179,9 @@ class RunSum:
         """The run's record."""
         totals = self._totals.freeze()
         self._calls.sort(key=lambda call: (call.started_ns, call.id))
-        steps = self._frozen_steps()
-        agents = self._frozen_agents(Counter(step.agent for step in steps))
+        lines = self._shown_lines()
+        agents = self._frozen_agents(lines)
+        steps = self._frozen_steps(lines, {agent.name: agent.self_totals for agent in agents})
         record, reading = self._record, self._reading
         return Run(
             id=str(record.attributes.get(RUN_ID) or f"{record.trace_id:032x}-{record.span_id:016x}"),
@@ -185,7 +194,7 @@ class RunSum:
             agents=agents,
             tools=self._frozen_tools(),
             steps=steps,
-            models=tuple(ModelTotals(*key, tally.freeze(), window) for key, (tally, window) in self._models.items()),
+            models=self._frozen_models(totals),
             calls=tuple(self._calls),
             unattributed=self._unattributed.freeze(),
             waste=waste(self._calls),
@@ -193,11 +202,25 @@ class RunSum:
             notes=self._notes(),
         )
 
-    def _frozen_agents(self, steps: Counter[str | None]) -> tuple[AgentTotals, ...]:
+    def _shown_lines(self) -> list[Line]:
+        lines = sorted(self._lines, key=lambda line: line.started_ns)
+        if all(line.busy for line in lines):
+            return lines
+        busy = _Busy(lines)
+        return [line for line in lines if line.busy or not busy.meets(line)]
+
+    def _frozen_agents(self, lines: list[Line]) -> tuple[AgentTotals, ...]:
+        steps = Counter(line.agent for line in lines)
         return tuple(
-            AgentTotals(name, agent.own.freeze(), agent.subtree.freeze(), steps[name], tuple(sorted(agent.models)))
+            agent.freeze(name, steps[name])
             for name, agent in self._agents.items()
-            if agent.own.calls or agent.own.cache_hits or (agent.is_agent and agent.subtree.calls)
+            if not agent.own.empty or (agent.is_agent and not agent.below.empty)
+        )
+
+    def _frozen_models(self, totals: Totals) -> tuple[ModelTotals, ...]:
+        return tuple(
+            ModelTotals(*key, totals if len(calls) == len(self._calls) else total(calls), calls[0].context_window_tokens)
+            for key, calls in self._models.items()
         )
 
     def _frozen_tools(self) -> tuple[ToolTotals, ...]:
@@ -217,10 +240,8 @@ class RunSum:
             for name, tool in self._tools.items()
         )
 
-    def _frozen_steps(self) -> tuple[Step, ...]:
-        lines = sorted(self._lines, key=lambda line: line.started_ns)
-        busy = _Busy(lines)
-        shown = [line for line in lines if line.busy or not busy.meets(line)]
+    @staticmethod
+    def _frozen_steps(lines: list[Line], agents: Mapping[str, Totals]) -> tuple[Step, ...]:
         return tuple(
             Step(
                 index=index,
@@ -228,10 +249,10 @@ class RunSum:
                 name=line.name,
                 started_ns=line.started_ns,
                 ended_ns=line.ended_ns,
-                totals=line.tally.freeze(),
+                totals=_line_totals(line, agents),
                 outcome=line.outcome,
             )
-            for index, line in enumerate(shown)
+            for index, line in enumerate(lines)
         )
 
     def _notes(self) -> tuple[str, ...]:
@@ -241,6 +262,14 @@ class RunSum:
         elif 0 < self._record.end_ns < self._record.start_ns:
             notes.append("it ended before it began: the clock jumped, its duration is unknown")
         return tuple(notes)
+
+
+def _line_totals(line: Line, agents: Mapping[str, Totals]) -> Totals:
+    """The line's sum; its agent's own where the line is all that the agent did."""
+    own = agents.get(line.agent) if line.agent is not None else None
+    if own is not None and own.calls + own.cache_hits == len(line.calls):
+        return own
+    return total(line.calls)
 
 
 class _Busy:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from costspan.records import Call, Cost
 
-_COST_ORDER: Final = {name: place for place, name in enumerate(COST_TYPES)}
 _NO_CALLS: Final = Totals()
 
 
@@ -160,6 +159,11 @@ class Tally:
         self._refs |= other._refs
 
     @property
+    def empty(self) -> bool:
+        """True when nothing was counted, not even a cache hit."""
+        return not self.calls and not self.cache_hits
+
+    @property
     def total_tokens(self) -> int | None:
         """Input plus output so far; None when neither is known."""
         return plus(self.input_tokens, self.output_tokens)
@@ -172,9 +176,9 @@ class Tally:
             calls=self.calls,
             usage=self._usage(),
             cost_usd=self.cost_usd,
-            cost_by_type=dict(sorted(self._by_type.items(), key=_by_cost_order)),
-            cost_by_source=dict(sorted(self._by_source.items())),
-            price_refs=tuple(sorted(self._refs)),
+            cost_by_type=_in_cost_order(self._by_type),
+            cost_by_source=dict(sorted(self._by_source.items())) if len(self._by_source) > 1 else self._by_source.copy(),
+            price_refs=tuple(sorted(self._refs) if len(self._refs) > 1 else self._refs),
             coverage=Coverage(
                 calls=self.calls,
                 reported_calls=self.reported_calls,
@@ -230,8 +234,11 @@ _COUNTS: Final = (
 )
 
 
-def _by_cost_order(item: tuple[str, Decimal]) -> tuple[int, str]:
-    return _COST_ORDER.get(item[0], len(_COST_ORDER)), item[0]
+def _in_cost_order(parts: dict[str, Decimal]) -> dict[str, Decimal]:
+    ordered: dict[str, Decimal] = {name: parts[name] for name in COST_TYPES if name in parts}
+    if len(ordered) < len(parts):
+        ordered.update(sorted((name, part) for name, part in parts.items() if name not in ordered))
+    return ordered
 
 
 def total(calls: Iterable[Call]) -> Totals:
