@@ -24,12 +24,18 @@ def command(
     Everything else by environment variables (COSTSPAN_RECORD_DIR, OTEL_METRICS_EXPORTER=prometheus, …).
     """
     words = program[1:] if program[0] == "--" else program
-    path = shutil.which(words[0]) if words else None
+    path = interpreter(words[0]) if words else None
     if path is None:
         print(f"costspan: no such program: {words[0] if words else '(none given)'}; try: costspan run python app.py", file=sys.stderr)
         raise typer.Exit(2)
     sys.stdout.flush()
-    os.execve(path, words, environment(os.environ))  # noqa: S606 - running the user's command is the point
+    # The full path as argv[0] too: Python finds its virtual environment by it.
+    os.execve(path, [path, *words[1:]], environment(os.environ))  # noqa: S606 - running the command is the point
+
+
+def interpreter(word: str) -> str | None:
+    """The program's path. A bare `python` is the one that costspan is installed for: another could not import it."""
+    return sys.executable if word in {"python", "python3"} else shutil.which(word)
 
 
 def environment(given: os._Environ[str] | dict[str, str]) -> dict[str, str]:

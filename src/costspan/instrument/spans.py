@@ -177,6 +177,8 @@ class Spans:
             return
         ended_ns = ended_ns or time.time_ns()
         span = unit.span
+        if isinstance(error, SystemExit) and not error.code:
+            error = None  # a program that ends well by sys.exit()
         final: dict[str, AttributeValue] = dict(attributes) if attributes else {}
         if error is not None:
             final[c.ERROR_TYPE] = error_name(error)

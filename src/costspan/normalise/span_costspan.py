@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from costspan.records import SpanRecord
 
 DIALECT: Final = "costspan"
-CANCELLING: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "Interrupted"})
+CANCELLING: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit", "Interrupted"})
 """Classes of exceptions that end work without being an error."""
 _FIRST_ERROR_STATUS: Final = 400
 _NAME: Final = {AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, STEP: c.STEP, RUN: c.WORKFLOW_NAME}

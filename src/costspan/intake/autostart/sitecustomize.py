@@ -3,6 +3,7 @@
 A `sitecustomize` of the user's own is still run: Python imports only the first one that it finds, so ours hands on.
 """
 
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -21,8 +22,11 @@ def _hand_on() -> None:
 
 
 def _start() -> None:
-    from costspan.intake import under_run
-
+    try:
+        from costspan.intake import under_run
+    except ImportError as error:
+        print(f"costspan: not importable by {sys.executable} ({error}); install it there: pip install costspan", file=sys.stderr)
+        return
     under_run.start()
 
 
