@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from costspan.normalise.model_id import NAME_MAX, canonical_provider, clean_model, spellings
+from costspan.normalise.model_id import NAME_MAX, canonical_provider, clean_model, is_variant, spellings
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,23 @@ def test_a_prefix_that_contradicts_the_provider_stays():
 
 @pytest.mark.parametrize(
     "model",
-    ["deepseek-r1:8b", "llama3:latest", "mistral:7b", "mistral:latest", "qwen3:4b-q4_K_M", "gpt-oss-20b", "gpt-oss:20b", "qwen3-32b",
-     "mixtral-8x7b-instruct", "gemma3:27b-it-qat", "phi4", "llama-4-scout", "kimi-k2", "my-deployment", "gpt-oss-120b"],
+    ["deepseek-r1:8b", "llama3:latest", "mistral:7b", "mistral:latest", "qwen3:4b-q4_K_M", "gpt-oss-20b", "gpt-oss:20b",
+     "qwen3-32b", "mixtral-8x7b-instruct", "gemma3:27b-it-qat", "phi4", "llama-4-scout", "kimi-k2", "my-deployment"],
 )  # fmt: skip
 def test_without_a_provider_open_weights_belong_to_nobody(model):
     assert spellings(None, model) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "expected"),
+    [
+        ("gemini-2.5-pro-exp-03-25", "gemini-2.5-pro", True),
+        ("gemini-2.5-pro-ultra", "gemini-2.5-pro", False),
+        ("claude-opus-5-5-20260901", "claude-opus-5-5", True),
+        ("claude-opus-5-5[1m]", "claude-opus-5-5", True),
+        ("deepseek-chat-v9", "deepseek-chat", True),
+        ("us.amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0", True),
+    ],
+)
+def test_extra_words_tell_a_variant_from_another_model(name, of, expected):
+    assert is_variant(name, of) is expected

@@ -101,6 +101,12 @@ def test_unknown_models_are_never_zero_and_say_what_to_do():
         (None, None, "unknown_model"),
         ("anthropic", "claude-opus-9", "unknown_model"),
         ("ollama", "gpt-oss:120b-cloud", "unknown_model"),
+        ("deepseek", "deepseek-r1:8b", "unknown_model"),
+        ("deepseek", "deepseek-chat-v9", "unknown_model"),
+        ("openai", "gpt-oss-20b", "unknown_model"),
+        ("google", "gemini-2.5-pro-ultra", "unknown_model"),
+        ("azure_ai", "DeepSeek-R1", "unknown_model"),
+        ("openai", "whisper-1", "unknown_model"),
     ],
 )
 def test_what_nobody_prices_stays_unknown(provider, model, reason):
@@ -168,7 +174,7 @@ def test_every_spelling_has_one_price(provider, model):
     assert cost(provider, model) == Decimal("0.0035")
 
 
-@pytest.mark.parametrize(
+GOOGLE = pytest.mark.parametrize(
     ("provider", "model"),
     [
         ("google_genai", "models/gemini-2.5-pro"),
@@ -178,6 +184,15 @@ def test_every_spelling_has_one_price(provider, model):
         (None, "google-gla:gemini-2.5-pro"),
     ],
 )
+
+
+def test_variants_of_a_name_that_the_table_lists_are_the_model():
+    assert cost("google", "gemini-2.5-pro-preview-05-06") == cost("google", "gemini-2.5-pro")
+    assert cost("openai", "gpt-5-chat-latest") == cost("openai", "gpt-5")
+    assert cost("anthropic", "claude-4-5-sonnet") == cost("anthropic", "claude-sonnet-4-5-20250929")
+
+
+@GOOGLE
 def test_googles_spellings_have_one_price(provider, model):
     assert cost(provider, model) == Decimal("0.00225")
 
@@ -299,6 +314,7 @@ def test_names_nobody_knows_come_back_clean():
 def test_the_context_window_is_the_whole_window():
     assert BOOK.context_window("openai", "gpt-5-2025-08-07") == 400_000
     assert BOOK.context_window("anthropic", "claude-opus-4-1-20250805") == 200_000
+    assert BOOK.context_window("google", "gemini-2.5-pro-preview-05-06") == 1_048_576
     assert BOOK.context_window("openai", "gpt-77") is None
     assert BOOK.context_window(None, None) is None
 

@@ -129,7 +129,13 @@ _ROUTES: Final = re.compile(r"^(?:converse|invoke|converse_like|responses|chat|[
 """Path segments that routers put between the provider's and the model's name: an API's name, a cloud region."""
 _RESOURCE: Final = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/(.+)$")
 _LOCAL_TAG: Final = re.compile(r":(?:latest|cloud|\d+(?:\.\d+)?[bm]\b|.*(?:q\d|fp16|bf16|instruct|-cloud|\d+b)).*$")
+_CLAUDE: Final = re.compile(r"^claude-(\d)[-.](\d)-(opus|sonnet|haiku)(?=$|-|@)")
+"""Generations before the family's name: `claude-4-5-sonnet` for what is called `claude-sonnet-4-5`."""
 _SIZE: Final = re.compile(r"(?:^|[-_:/])(?:\d+x)?\d+(?:\.\d+)?[bm](?:$|[-_:@])")
+
+_VERSION_WORD: Final = re.compile(
+    r"^(?:v?\d+[kmb]?|preview|exp|experimental|latest|beta|alpha|rc\d*|thinking|high|low|medium|minimal|default|global|snapshot|it|customtools)$"
+)
 
 _BY_PLACE: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"^arn:aws[\w-]*:(?:bedrock|sagemaker):"), "aws.bedrock"),
@@ -230,6 +236,9 @@ def spellings(provider: str | None, model: str) -> tuple[Spelling, ...]:
     owner, rest = _split(name)
     if owner is not None and (owner == who or owner in _FAMILY.get(who, ())):
         found.append(Spelling(who, rest))
+    reordered = _CLAUDE.sub(r"claude-\3-\1-\2", name)
+    if reordered != name:
+        found.append(Spelling(who, reordered))
     if who == "huggingface" and ":" in name:
         base, _, served_by = name.rpartition(":")
         found.append(Spelling(f"huggingface_{served_by}", base))
@@ -262,4 +271,20 @@ def _split_own(owner: str, name: str) -> str | None:
 
 def is_open_or_local(name: str) -> bool:
     """Whether a bare model name looks like open weights or a local tag, which say nothing about who served it."""
-    return not name.startswith("ft:") and bool(_LOCAL_TAG.search(name) or _SIZE.search(name))
+    return has_local_tag(name) or (not name.startswith("ft:") and bool(_SIZE.search(name)))
+
+
+def has_local_tag(name: str) -> bool:
+    """Whether a name ends in a tag as Ollama's do (`deepseek-r1:8b`, `llama3:latest`): no provider's list has such names."""
+    return not name.startswith("ft:") and bool(_LOCAL_TAG.search(name))
+
+
+def is_variant(name: str, of: str) -> bool:
+    """Whether a name is another name of a model (`of`), as far as its extra words tell: dates, versions, `preview`, `latest` …
+
+    `gemini-2.5-pro-exp-03-25` is a variant of `gemini-2.5-pro`, `gemini-2.5-pro-ultra` is somebody else. A name that does
+    not begin with the other says nothing, and passes.
+    """
+    return not name.startswith(of) or all(
+        _VERSION_WORD.match(word) for word in re.split(r"[-_.:@/\[\]]+", name[len(of) :]) if word
+    )

@@ -100,15 +100,12 @@ class PriceBook:
 
     def context_window(self, provider: str | None, model: str | None) -> int | None:
         """The model's whole window in tokens (input and output together), None when no list has it."""
-        found: Match | None = self._match(provider, model)
-        while found is not None:
-            for row in (*found.overrides, *found.rows):
-                if row.context_window is not None:
-                    return row.context_window
-            if found.found is not None and found.found.context_window is not None:
-                return found.found.context_window
-            found = found.alias
-        return None
+        from costspan.price.match import window_of
+
+        try:
+            return window_of(self._match(provider, model))
+        except TypeError:
+            return None
 
     @property
     def table_timestamp(self) -> float:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from costspan.normalise.model_id import LOCAL_PROVIDERS, Spelling, canonical_provider, clean_model, spellings
+from costspan.normalise.model_id import (
+    LOCAL_PROVIDERS,
+    Spelling,
+    canonical_provider,
+    clean_model,
+    has_local_tag,
+    is_variant,
+    spellings,
+)
 from costspan.price import overlay, table
 from costspan.price.overlay import PriceList, shipped
 from costspan.price.rates import Rates, vector
@@ -28,6 +36,12 @@ _TIER_WORDS = {
 }
 
 
+_TAGS = frozenset({"openrouter", "huggingface"})
+"""Providers whose own names may end in a tag."""
+_LABS = frozenset(
+    {"openai", "anthropic", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "mistral_ai", "x_ai", "cohere"}
+)
+"""Who names new models by adding words to old names."""
 _ADVICE = "add it to the file that COSTSPAN_PRICES names (docs/prices.md)"
 
 
@@ -84,12 +98,27 @@ def _in_lists(way: Spelling) -> Match | None:
     """The model in our own list and in the bundled table; the id is that of the list which prices it."""
     if way.provider is None:
         return None
+    if has_local_tag(way.model) and way.provider not in _TAGS:
+        return None
     rows = shipped().matching(way.provider, way.model)
     found = table.find(way.provider, way.model)
+    if found is not None and (shipped().refuses(way.provider, way.model) or _is_another(way, found)):
+        found = None
     if not rows and found is None:
         return None
     own = next((row.id or (row.names[0] if way.model in row.names else None) for row in rows), None)
     return Match(way.provider, own or (found.id.lower() if found else way.model), rows=tuple(rows), found=found)
+
+
+def _is_another(way: Spelling, found: table.Found) -> bool:
+    """The table matches some names by how they begin; a name with words of its own is a model it does not know yet."""
+    if way.provider not in _LABS:
+        return False
+    listed = list(table.names(found))
+    if any(whole and name == way.model for name, whole in listed):
+        return False
+    begins = [name for name, _ in listed if way.model.startswith(name)]
+    return bool(begins) and not any(is_variant(way.model, name) for name in begins)
 
 
 def _overridden(overrides: PriceList, found: Match, way: Spelling, rows: tuple[Row, ...]) -> Match:
@@ -113,6 +142,20 @@ def _target(overrides: PriceList, provider: str | None, same_as: str) -> Match:
         if rows or found is not None:
             return (found or Match(*way))._replace(overrides=rows)
     return Match(provider, clean_model(same_as))
+
+
+def window_of(found: Match | None) -> int | None:
+    """The whole context window in tokens, from the first list that has it; that of a `same_as` where there is one."""
+    while found is not None:
+        window = next((row.context_window for row in (*found.overrides, *found.rows) if row.context_window is not None), None)
+        if window is None:
+            window = shipped().windows.get(found.provider or "", {}).get(found.model or "")
+        if window is None and found.found is not None:
+            window = found.found.context_window
+        if window is not None:
+            return window
+        found = found.alias
+    return None
 
 
 def rates_of(found: Match, overrides: PriceList, at_ns: int, tier: str | None) -> Rates | Missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,18 @@ class PriceList:
     rows: dict[str | None, list[Row]] = field(default_factory=dict)
     tiers: tuple[Row, ...] = ()
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    refused: tuple[tuple[str, str], ...] = ()
+    windows: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     source: str = "table"
     as_of: float = 0.0
     problems: tuple[str, ...] = ()
 
     def add(self, row: Row) -> None:
         self.rows.setdefault(row.provider, []).append(row)
+
+    def refuses(self, provider: str, model: str) -> bool:
+        """Whether a provider is known not to sell what its list would take this name for."""
+        return any(provider == who and fnmatchcase(model, pattern) for who, pattern in self.refused)
 
     def matching(self, provider: str | None, model: str) -> list[Row]:
         """The rows that fit a cleaned name best, whatever their period and tier; of two equally good later ones win."""
@@ -112,6 +119,8 @@ def shipped() -> PriceList:
     prices = PriceList(
         tiers=tuple(read_row({**tier, "model": "*", "same_as": "*"}) for tier in raw["tiers"]),
         schedules={name: _schedule(given, raw["holidays"]) for name, given in raw["schedules"].items()},
+        refused=tuple((row["provider"], row["model"]) for row in raw["no_price"]),
+        windows=raw["windows"],
         as_of=to_ns(datetime.fromisoformat(raw["as_of"])) / 1e9,
     )
     for row in raw["prices"]:

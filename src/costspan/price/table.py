@@ -100,6 +100,19 @@ def find(provider: str, model: str) -> Found | None:
     return Found(str(info.id), info, any(info is mine for mine in owner.models))
 
 
+def names(found: Found) -> Iterator[tuple[str, bool]]:
+    """The names under which the table lists a model: (name, whether it is the whole name or only how one begins)."""
+    yield found.id.lower(), False
+    waiting = [found.info.match]
+    while waiting:
+        clause = waiting.pop()
+        waiting.extend(getattr(clause, "or_", None) or getattr(clause, "and_", None) or ())
+        if whole := getattr(clause, "equals", None):
+            yield whole.lower(), True
+        if start := getattr(clause, "starts_with", None):
+            yield start.lower(), False
+
+
 def rates(found: Found, at_ns: int, tier: str | None) -> tuple[Rates | None, bool]:
     """The model's rates at a moment, and whether they are those of the tier (False: the table has none, standard rates).
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from importlib.resources import files
+
+from costspan.price.overlay import shipped
+from costspan.price.rows import decode, read_row
+
+RAW = decode(files("costspan.price").joinpath("overlay.json").read_text(encoding="utf-8"))
+
+
+def test_every_shipped_price_has_a_source_and_can_be_read():
+    for raw in RAW["prices"]:
+        assert raw["source"].startswith("https://"), raw
+        read_row(raw)
+    assert all(tier["source"].startswith("https://") for tier in RAW["tiers"])
+
+
+def test_no_two_rows_tell_two_prices_for_one_moment():
+    def names(raw):
+        return raw["model"] if isinstance(raw["model"], list) else [raw["model"]]
+
+    keys = Counter(
+        (raw["provider"], name, raw.get("from"), raw.get("tier"), raw.get("during"))
+        for raw in RAW["prices"]
+        for name in names(raw)
+    )
+    assert [key for key, times in keys.items() if times > 1] == []
+
+
+def test_providers_are_named_as_the_book_names_them():
+    from costspan.normalise.model_id import canonical_provider
+
+    named = {raw["provider"] for part in ("prices", "tiers", "no_price") for raw in RAW[part]} | set(RAW["windows"])
+    assert {name: canonical_provider(name) for name in named} == {name: name for name in named}
+
+
+def test_the_holidays_cover_the_year_of_the_list():
+    year = date.fromisoformat(RAW["as_of"]).year
+    assert {date.fromisoformat(day).year for day in RAW["holidays"]["cn"]} == {year}
+
+
+def test_schedules_are_there_for_every_row_that_needs_one():
+    used = {row.during for rows in shipped().rows.values() for row in rows if row.during}
+    assert used <= set(shipped().schedules)
