@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from contextlib import contextmanager
@@ -50,7 +49,7 @@ def report(
     out = _Json(sys.stdout) if as_json else _Csv(sys.stdout, groups) if as_csv else _Text(sys.stdout, groups, limit)
     pages: list[Run] = []
 
-    with _without_gc(), _progress(files) as bar:
+    with _progress(files) as bar:
 
         def show(run: Run) -> None:
             bar.stop()  # the summary goes to the same terminal
@@ -190,18 +189,6 @@ def _write_html(path: Path, runs: list[Run], found: Report) -> None:
     from costspan.report import html  # type: ignore[attr-defined]
 
     html.write(runs, path, totals=found.totals)
-
-
-@contextmanager
-def _without_gc() -> Iterator[None]:
-    """Reading makes millions of objects that live until the end; looking for garbage among them doubles the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Bar:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 LINE_BYTES_MAX: Final = 16 << 20
 """A longer line is walked like a document instead of being parsed at once."""
+_TRIED_BYTES: Final = 1 << 20
 FRAME_BYTES_MAX: Final = 256 << 20
 _HEAD_BYTES: Final = 1 << 12
 _SCHEMA_VERSION: Final = 1
@@ -184,12 +185,16 @@ def _first_line_is_whole(source: Source) -> bool:
         if size > LINE_BYTES_MAX:
             return False
         size *= 8
+    second = head[len(line) + 1 :].lstrip()
+    # The first of several lines may be damaged: it is one when the second line begins a document too.
+    if second.startswith(b"{") and len(line) > 1:
+        return True
+    if len(line) > _TRIED_BYTES:
+        return line.rstrip().endswith((b"}", b"]"))
     try:
         json.loads(line)
     except (ValueError, RecursionError):
-        # The first of several lines may be damaged: it is one when the second line begins a document too.
-        second = head[len(line) + 1 :].lstrip()
-        return second.startswith(b"{") and len(line) > 1
+        return False
     return True
 
 

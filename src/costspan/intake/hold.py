@@ -55,6 +55,11 @@ class Hold:
         self._disk: _Disk | None = None
         self.count = 0
 
+    @property
+    def packed(self) -> bool:
+        """Whether the spans are too many for memory, so that they come back in several batches."""
+        return self._disk is not None
+
     def add(self, record: SpanRecord, reading: Reading | None) -> None:
         """Keep one span; its attributes are let go."""
         slim(record)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from costspan.records import Reading, SpanRecord
 
 _FOREVER: Final = 1 << 63
-_CACHE_HIT_NS: Final = 50_000_000
+_REPEATS_MAX: Final = 32
 _CACHE_WINDOW_NS: Final = 3_600_000_000_000
 
 
@@ -82,17 +82,16 @@ class Kinship:
             yield members[root]
 
     def _by_response(self, told: list[_Told]) -> None:
-        """A framework's cache hands an answer out again, at once, within the hour."""
-        last: dict[tuple[int, int], _Told] = {}
+        """A framework's cache hands an answer out again within the hour; an id that comes too often is none."""
+        last: dict[tuple[int, int], tuple[_Told, int]] = {}
         for one in told:
             if not one.response:
                 continue
             key = (one.scope, one.response)
-            before = last.get(key)
-            quick = one.end_ns - one.start_ns <= _CACHE_HIT_NS
-            if before is not None and quick and one.start_ns - before.end_ns <= _CACHE_WINDOW_NS:
+            before, times = last.get(key, (one, 0))
+            if times < _REPEATS_MAX and one.start_ns - before.end_ns <= _CACHE_WINDOW_NS:
                 self._join(before.trace_id, one.trace_id)
-            last[key] = one
+            last[key] = (one, times + 1)
 
     def _by_overlap(self, told: list[_Told], key_of: object) -> None:
         active: dict[Hashable, list[_Told]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from costspan.records import Totals
 from costspan.report.run_read import from_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from costspan.account.assemble import Assembled
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 BY: Final = ("agent", "model", "tool", "day", "workflow", "provider")
 """What calls can be grouped by. `tool` is the tool inside which a call was made, `day` the UTC day on which it began."""
+_CYCLE: Final = "their own ancestor"
+"""Of the oddities that `assemble` notes, the one that no correct program produces."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS: Final = 86_400 * 10**9
 
@@ -87,7 +90,22 @@ def report_files(
     if unknown:
         message = f"--by knows {', '.join(BY)}; not {unknown[0]!r}"
         raise UsageError(message)
-    return _Reporter(book, show, tuple(by), see).run(read_files(paths, progress))
+    spans = read_files(paths, progress)
+    with _without_gc():
+        return _Reporter(book, show, tuple(by), see).run(spans)
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """Reading makes millions of objects that live until the end; to look for garbage among them again and again would
+    more than double the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Reporter:
@@ -118,7 +136,7 @@ class _Reporter:
         for batch in hold.batches():
             self._batch(assemble(batch, make=self._make), told_ids if spans.records else None)
             batch.clear()
-            if not gc.isenabled():
+            if hold.packed:
                 gc.collect()
         for record in spans.records:
             self._record(from_record(record), told_ids)
@@ -135,6 +153,9 @@ class _Reporter:
         self._count(found.lone_calls, self._lone)
         self._report.duplicates.update(found.duplicates)
         for note in found.notes:
+            if _CYCLE in note:
+                self._report.problems.add("trace", "", note)
+                continue
             number, _, text = note.partition(" ")
             self._notes[text.partition(" ")[2] if number.isdigit() else note] += int(number) if number.isdigit() else 1
 
