@@ -17,7 +17,7 @@ from costspan.records import AGENT, NO_USAGE, TOOL, Reading, SpanRecord, Totals
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn
 
-BRIEF = settings(max_examples=60, deadline=None)
+BRIEF = settings(max_examples=150, deadline=None)
 TOKENS = st.tuples(st.sampled_from([7, 100, 2303]), st.sampled_from([1, 20]))
 
 

@@ -135,9 +135,12 @@ class Folder:
 
     def ended(self, record: SpanRecord, reading: Reading | None) -> list[Folded]:
         """A span has ended, with its final reading (None: it tells nothing). Answers with the calls that this settles."""
-        span = self._close((record.trace_id, record.span_id))
+        settled = self._ended(self._close((record.trace_id, record.span_id)), record, reading)
         if self._booked:
             self._forget_booked(record.end_ns)
+        return settled
+
+    def _ended(self, span: _Open, record: SpanRecord, reading: Reading | None) -> list[Folded]:
         if reading is None or not _is_call(reading, span):
             span.barrier = reading is not None and reading.kind != CALL
             return self._settle() if self._pending else []
@@ -185,7 +188,10 @@ class Folder:
     def _forget_booked(self, now_ns: int) -> None:
         """Drop booked calls that no span can join any more."""
         booked = self._booked
-        oldest = next(iter(self._open_calls), self._number + 1)
+        oldest = min(
+            next(iter(self._open_calls), self._number + 1),
+            min((waiting.span.number for waiting in self._pending.values()), default=self._number + 1),
+        )
         while booked and (len(booked) > BOOKED_MAX or (booked[0].number < oldest and booked[0].keep_until_ns <= now_ns)):
             booked.popleft()
 
