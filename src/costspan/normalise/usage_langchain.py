@@ -63,9 +63,10 @@ def from_message(message: object) -> Extracted:
         problems.append(NO_USAGE_FOUND)
     if raw:
         usage = _with_raw(usage, raw, problems)
-        tier = tier or text(peek(raw, "service_tier"))
-        cost, fees = stated_cost(raw, problems), usage_anthropic.fees(raw, problems)
-        sides = usage_anthropic.side_usages(raw, problems)
+        if type(raw) is not dict or _has_more(raw):
+            tier = tier or text(peek(raw, "service_tier"))
+            cost, fees = stated_cost(raw, problems), usage_anthropic.fees(raw, problems)
+            sides = usage_anthropic.side_usages(raw, problems)
     return Extracted(
         settle(usage, problems) if usage is not NO_USAGE else usage,
         _canonical(text(told.get("model_provider"))),
@@ -165,6 +166,11 @@ def _untiered(details: Mapping[str, object], names: tuple[str, ...]) -> tuple[Ma
                 plain[name] = value
                 tier = key[: -len(name) - 1]
     return plain, tier
+
+
+def _has_more(raw: Mapping[str, object]) -> bool:
+    """The provider's own usage tells something beside counts."""
+    return "service_tier" in raw or "cost" in raw or "server_tool_use" in raw or "iterations" in raw
 
 
 def _with_raw(usage: Usage, raw: object, problems: list[str]) -> Usage:
