@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from costspan import __version__, guard
 from costspan import settings as settings_of
-from costspan.account.ledger import Ledger
-from costspan.account.meters import Meters
 from costspan.conventions import SCOPE
 from costspan.instrument import registry
 from costspan.instrument.spans import SWITCH, Spans
-from costspan.intake import sdk
-from costspan.pipeline import Pipeline
-from costspan.price.book import PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from costspan.account.meters import Meters
+    from costspan.intake import sdk
+    from costspan.pipeline import Pipeline
     from costspan.records import Run
     from costspan.settings import Settings
 
@@ -118,6 +116,13 @@ def _settings(
 
 
 def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], None] | None) -> Costspan:
+    # Loaded here, so that `import costspan` stays light in a program that never enables it.
+    from costspan.account.ledger import Ledger
+    from costspan.account.meters import Meters
+    from costspan.intake import sdk
+    from costspan.pipeline import Pipeline
+    from costspan.price.book import PriceBook
+
     provider, _ = sdk.find_provider(tracer_provider, settings)
     book = PriceBook(settings.prices)
     sinks = tuple(_sinks(settings)) + ((on_run,) if on_run is not None else ())

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from costspan import conventions as c
 from costspan import guard
-from costspan.account.assemble import assemble
 from costspan.account.booking import make_call
 from costspan.account.ledger import Ledger, Node, RunState, node_attributes
 from costspan.account.settling import Place, Settling
@@ -128,6 +127,8 @@ class Pipeline:
 
     def assemble(self, run: RunState) -> tuple[Run, ...]:
         """The run's record from its spans; calls are priced as they were when they were booked."""
+        from costspan.account.assemble import assemble  # only where a record is wanted
+
         def make(record: SpanRecord, reading: Reading, owner: Owner) -> Call:
             booked = run.calls.get(record.span_id)
             if booked is None:

@@ -7,8 +7,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import wrapt
-
 from costspan import guard
 
 if TYPE_CHECKING:
@@ -44,6 +42,8 @@ class Patches:
             if module is not None:
                 self._guarded(point, module)
             else:
+                import wrapt  # not at the top: it loads asyncio, and is only needed here
+
                 wrapt.register_post_import_hook(functools.partial(self._guarded, point), point.module)
 
     def _guarded(self, point: Point, module: Any) -> None:

@@ -8,8 +8,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-import wrapt
-
 from costspan import guard
 from costspan.errors import MissingExtraError, SettingsError
 
@@ -64,6 +62,8 @@ class Adapters:
         if row.trigger in sys.modules:
             self._switch_on(row)
         else:
+            import wrapt  # not at the top: it loads asyncio, and is only needed here
+
             wrapt.register_post_import_hook(lambda module: self._switch_on(row), row.trigger)  # noqa: ARG005
 
     def _switch_on(self, row: Row) -> None:
