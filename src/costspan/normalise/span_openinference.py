@@ -46,9 +46,9 @@ _RESPONSE_IN_PARAMETERS: Final = re.compile(r'\{"id": ?"(resp_[^"\\]{1,200})"')
 def read(record: SpanRecord) -> Reading | None:
     """The meaning of an OpenInference span; None for kinds that bill nothing and own nothing (PROMPT, GUARDRAIL …)."""
     get = record.attributes.get
-    kind = get(KIND)
+    kind = text(get(KIND))
     if kind in _CALLS:
-        return _call(record, get, _CALLS[str(kind)])
+        return _call(record, get, _CALLS[kind])
     if kind == "TOOL":
         return _part(record, TOOL, text(get("tool.name")) or record.name)
     if kind == "AGENT":

@@ -92,7 +92,7 @@ def _forget_lost(reading: Reading) -> None:
     usage = reading.usage
     if reading.provider in ("anthropic", "aws.bedrock") and not reading.stream:
         reading.usage = Usage(output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens, source=MISSING)
-        reading.problems = (*reading.problems, LOST_CACHE)
+        reading.problems = (LOST_CACHE,)
     elif usage.cache_write_tokens == 0:
         reading.usage = replace(usage, cache_write_tokens=None)
 
