@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import signal
+import subprocess
+import sys
 import urllib.request
 from decimal import Decimal
 
@@ -112,3 +115,18 @@ def test_proxies_and_tracing_services_stay_out_of_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     assert play.play(seed=1, record_dir=tmp_path).differences == ()
+
+
+def test_metrics_are_served_until_ctrl_c(tmp_path):
+    program = "from costspan.cli import demo; import typer; app = typer.Typer(); demo.register(app); app()"
+    command = [sys.executable, "-c", program, "--seed", "2", "--metrics-port", "0", "--record-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        lines = iter(process.stdout.readline, "")
+        url = next(line.split()[1].rstrip(",") for line in lines if line.startswith("serving "))
+        with urllib.request.urlopen(url) as answer:
+            text = answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert "costspan_cost_usd_total{" in text
+    assert process.returncode == 0
+    assert errors.strip() == ""

@@ -119,9 +119,7 @@ async def test_the_async_client_streams(provider):
 
 
 def test_vertex_has_the_model_in_its_path(provider):
-    client = anthropic.AnthropicVertex(
-        base_url=provider.vertex_url, region="us-east5", project_id="none", access_token="none"
-    )
+    client = anthropic.AnthropicVertex(base_url=provider.vertex_url, region="us-east5", project_id="none", access_token="none")
     ask = {**ASK, "model": "claude-haiku-4-5@20251001"}
     usage = client.messages.create(**ask).usage
     events = list(client.messages.create(**ask, stream=True))
@@ -155,3 +153,15 @@ def test_token_counting_takes_no_scripted_reply(provider, client):
     provider.script(Reply(text="mine"))
     client.messages.count_tokens(**{key: ASK[key] for key in ("model", "messages")})
     assert client.messages.create(**ASK).content[0].text == "mine"
+
+
+def test_a_batch_tells_its_usage_when_its_results_are_read(provider, client):
+    provider.script(Reply(status=500), Reply(text="done"))
+    params = {"custom_id": "one", "params": ASK}
+    batch = client.messages.batches.create(requests=[params, {**params, "custom_id": "two"}])
+    assert client.messages.batches.retrieve(batch.id).request_counts.succeeded == 1
+    assert not any(entry.told for entry in provider.log)
+    failed, done = client.messages.batches.results(batch.id)
+    assert failed.result.type == "errored"
+    assert done.result.message.usage.service_tier == "batch"
+    assert [(entry.batch, entry.billed, entry.told) for entry in provider.log] == [(True, False, False), (True, True, True)]

@@ -64,7 +64,7 @@ class Desk:
         self._lock = threading.Lock()
         self._per_agent: Counter[str] = Counter()
 
-    def take(self, wire: Wire, path: str, body: dict[str, Any]) -> Job:
+    def take(self, wire: Wire, path: str, body: dict[str, Any], *, batch: bool = False) -> Job:
         """Open the log's entry for a request and decide what it gets."""
         ask = wire.read({**body, **of_path(path)})
         if wire.free:
@@ -75,7 +75,10 @@ class Desk:
             ask = dataclasses.replace(ask, azure=True)
         entry = self.book.start(ask.api, path)
         reply = DEFAULT if wire.free else self.scripts.next(ask.agent)
+        if batch:
+            reply = dataclasses.replace(reply, service_tier="batch")
         answer = self._answer(ask, reply, wire, entry.number)
+        entry.batch = batch
         billed = (reply.status < 400 if reply.billed is None else reply.billed) and not wire.free
         entry.agent, entry.model_asked, entry.stream = ask.agent, ask.model, ask.stream
         entry.status, entry.billed = reply.status, billed

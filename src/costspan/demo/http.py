@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from costspan.demo import provider_log, replies
+from costspan.demo import batches, provider_log, replies
 from costspan.demo.paths import BEDROCK_STREAM, is_anthropic, wire_for
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        self.batches = batches.Batches(desk)
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -102,7 +103,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        if path == "/_fake/log":
+        batch = self.server.batches.get(path) if batches.PATH + "/" in path else None
+        if isinstance(batch, str):
+            self._send(200, batch.encode(), {"content-type": "application/x-jsonl"})
+        elif batch is not None:
+            self._json(200, self._absolute(batch))
+        elif path == "/_fake/log":
             entries = self.server.desk.book.entries()
             self._json(200, [provider_log.to_json(entry) for entry in entries])
         elif path.endswith("/models"):
@@ -117,15 +123,24 @@ class Handler(BaseHTTPRequestHandler):
             self._script(json.loads(raw))
             return
         wire = wire_for(path)
-        if wire is None:
+        if wire is None and not path.endswith(batches.PATH):
             self._error(404, f"no such API: {path}")
             return
         try:
             body = json.loads(raw)
+            if wire is None:
+                self._json(200, self._absolute(self.server.batches.create(body, path)))
+                return
             job = self.server.desk.take(wire, path, body)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._error(400, f"could not read the request: {type(error).__name__}: {error}")
             return
+        self._answer(job)
+
+    def _absolute(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {**batch, "results_url": f"http://{self.headers.get('host')}{batch['results_url']}"}
+
+    def _answer(self, job: Job) -> None:
         job.entry.retry_count = int(self.headers.get("x-stainless-retry-count") or 0)
         job.entry.traceparent = self.headers.get("traceparent")
         try:
