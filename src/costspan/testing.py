@@ -7,8 +7,8 @@
         client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "[[agent:PM]] hello"}])
         assert provider.log[0].agent == "PM"
 
-Addresses: `openai_url` (chat, responses, completions, embeddings), `anthropic_url` (messages, beta, count_tokens),
-`azure_url` (as `azure_endpoint`), `gateway_url` (OpenAI chat, never tells a stream's usage).
+Addresses: `openai_url` (chat, responses, completions, embeddings), `anthropic_url` (messages, beta, count_tokens, batches),
+`azure_url` (as `azure_endpoint`), `vertex_url`, `bedrock_url`, `gateway_url` (OpenAI chat, never tells a stream's usage).
 
 Who asks: `[[agent:NAME]]` anywhere in the system text, else in the newest message that has it; else "unknown".
 
