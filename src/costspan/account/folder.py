@@ -84,10 +84,11 @@ class _Waiting:
 class _Booked:
     """A call that was settled, kept for as long as a late span of it may come."""
 
-    __slots__ = ("keep_until_ns", "members", "number")
+    __slots__ = ("ended_ns", "keep_until_ns", "members", "number")
 
     def __init__(self, members: list[_Waiting]) -> None:
         self.members = members
+        self.ended_ns = max(waiting.record.end_ns for waiting in members)
         self.number = max(waiting.number for waiting in members)
         self.keep_until_ns = max((waiting.due_ns for waiting in members if waiting.report_due), default=0)
 
@@ -222,7 +223,8 @@ class Folder:
         return self._emit(lambda waiting: waiting.number < oldest, may_wait=True)
 
     def _emit(self, ready: Callable[[_Waiting], bool], *, any_member: bool = False, may_wait: bool = False) -> list[Folded]:
-        everything = [waiting for booked in self._booked for waiting in booked.members]
+        reachable = self._reachable()
+        everything = [waiting for booked in reachable for waiting in booked.members]
         known = len(everything)
         everything += self._pending.values()
         layers = [self._layer(waiting, place) for place, waiting in enumerate(everything)]
@@ -230,7 +232,7 @@ class Folder:
             waiting.span.layer = layer
         for waiting, layer in zip(everything, layers, strict=True):
             layer.above = _layer_above(waiting.span)
-        self._rejoin_booked(layers)
+        _rejoin(reachable, layers)
         settled = []
         for cluster in clusters(layers):
             fresh = [everything[layer.place] for layer in cluster.layers if layer.place >= known]
@@ -244,14 +246,13 @@ class Folder:
             waiting.span.layer = None
         return settled
 
-    def _rejoin_booked(self, layers: list[Layer]) -> None:
-        """What was settled as one call stays one call."""
-        place = 0
-        for booked in self._booked:
-            first = layers[place]
-            for layer in layers[place + 1 : place + len(booked.members)]:
-                first.cluster.absorb(layer.cluster)
-            place += len(booked.members)
+    def _reachable(self) -> list[_Booked]:
+        """Settled calls that a waiting one may be a late span of."""
+        if not self._booked:
+            return []
+        began = min((waiting.record.start_ns for waiting in self._pending.values()), default=0)
+        reports = any(waiting.reading.ends_stream for waiting in self._pending.values())
+        return [booked for booked in self._booked if booked.ended_ns >= began or (reports and booked.keep_until_ns)]
 
     def _book(self, cluster: Cluster, everything: list[_Waiting], fresh: list[_Waiting]) -> Folded:
         layers = outermost_first(cluster)
@@ -289,6 +290,16 @@ class Folder:
         layer = Layer(waiting.record, waiting.reading, place)
         layer.lone = not waiting.span.has_child
         return layer
+
+
+def _rejoin(booked: list[_Booked], layers: list[Layer]) -> None:
+    """What was settled as one call stays one call; the layers of `booked` come first, in its order."""
+    place = 0
+    for each in booked:
+        first = layers[place]
+        for layer in layers[place + 1 : place + len(each.members)]:
+            first.cluster.absorb(layer.cluster)
+        place += len(each.members)
 
 
 def _is_call(reading: Reading, span: _Open) -> bool:
