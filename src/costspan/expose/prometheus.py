@@ -22,7 +22,7 @@ from costspan.account.meter_specs import COUNTER, GAUGE, SPECS, Spec
 from costspan.account.series import Buckets, Number, Origin, Single
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from costspan.account.meter_state import Metric
@@ -32,11 +32,16 @@ if TYPE_CHECKING:
 class MetersCollector(Collector):
     """Renders `Meters`; register it in any `CollectorRegistry`."""
 
-    def __init__(self, meters: Meters) -> None:
+    def __init__(self, meters: Meters, *, also: Mapping[str, str] | None = None) -> None:
         self._meters = meters
+        self._also = dict(also or {})
 
     def collect(self) -> Iterable[ClientMetric]:
-        return [_render(metric) for metric in self._meters.collect()]
+        families = [_render(metric) for metric in self._meters.collect()]
+        if self._also:
+            for family in families:
+                family.samples = [sample._replace(labels={**sample.labels, **self._also}) for sample in family.samples]
+        return families
 
     def describe(self) -> Iterable[ClientMetric]:
         """The names, without reading a value: a registry asks for them to find two collectors with one name."""
@@ -68,8 +73,13 @@ def unregister_globally(meters: Meters) -> None:
 
 
 def write_textfile(meters: Meters, path: Path) -> None:
-    """Write the meters atomically to a file for node-exporter's textfile collector (jobs that end before a scrape)."""
-    write_to_textfile(str(path), registry_of(meters))
+    """Write the meters atomically to a file for node-exporter's textfile collector (jobs that end before a scrape).
+
+    Every series carries the file's name as the label `textfile`: node-exporter refuses a series that two files have.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(MetersCollector(meters, also={"textfile": path.stem}))
+    write_to_textfile(str(path), registry)
 
 
 def _family(spec: Spec) -> ClientMetric:
