@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from account_cases import MS, Trace, play
 
+from account_cases import MS, Trace, play
 from costspan.account import folder as module
 from costspan.account.dedupe import Folded, Folder
 from costspan.records import AGENT, NO_USAGE, Usage

@@ -143,10 +143,14 @@ def _notes(tree: Tree) -> tuple[str, ...]:
             open_spans += not record.end_ns
             backwards += 0 < record.end_ns < record.start_ns
     counts = (
-        (open_spans, "never ended: their time is unknown"),
-        (backwards, "ended before they began: their clock jumped, their time counts as 0"),
-        (tree.missing, "name a parent that is not here: their owner may be incomplete"),
-        (tree.cycles, "were their own ancestors: that link was cut"),
-        (len(tree.repeated), "came twice and were counted once"),
+        (open_spans, "never ended: its time is unknown", "never ended: their time is unknown"),
+        (backwards, "ended before it began: the clock jumped", "ended before they began: the clock jumped"),
+        (
+            tree.missing,
+            "names a parent that is not here: its owner may be incomplete",
+            "name parents that are not here: their owners may be incomplete",
+        ),
+        (tree.cycles, "was its own ancestor: that link was cut", "were their own ancestors: those links were cut"),
+        (len(tree.repeated), "came twice and was counted once", "came twice and were counted once"),
     )
-    return tuple(f"{count} {'span' if count == 1 else 'spans'} {text}" for count, text in counts if count)
+    return tuple(f"{count} span {one}" if count == 1 else f"{count} spans {many}" for count, one, many in counts if count)
