@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from costspan.enable import disable, enable
+    from costspan.enabling import disable, enable
     from costspan.instrument.manual import agent, record_call, run, step, tool
     from costspan.verbs import aggregate, calculate_cost, extract_usage, format_summary
 
@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "enable": "costspan.enable",
-    "disable": "costspan.enable",
+    "enable": "costspan.enabling",
+    "disable": "costspan.enabling",
     "run": "costspan.instrument.manual",
     "agent": "costspan.instrument.manual",
     "step": "costspan.instrument.manual",

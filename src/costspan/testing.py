@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from costspan.enable import Costspan
+    from costspan.enabling import Costspan
     from costspan.records import Run
 
 __all__ = ["Entry", "FakeProvider", "Measured", "Reply", "ToolCall", "Usage", "billed", "measure"]

@@ -46,6 +46,14 @@ _REFUSALS: Final = frozenset(
 Time-outs and broken connections are not among them: the provider may have answered and billed."""
 
 
+_UNTRUSTED: Final = Unpriced("invalid_usage", "the parts of the usage do not fit its whole")
+
+
+def _is_untrusted(reading: Reading) -> bool:
+    """True where a part was larger than its whole: the counts are kept, but a price of them would be made up."""
+    return "inconsistent_usage" in reading.problems and reading.stated_cost_usd is None
+
+
 def is_refusal(reading: Reading) -> bool:
     """True when a call failed because the provider turned it down, which no provider bills."""
     if reading.outcome != "error" or reading.missing_reason is not None:
@@ -68,7 +76,7 @@ def make_call(record: SpanRecord, reading: Reading, owner: Owner, book: PriceBoo
         provider, model = book.canonical(reading.provider, model_asked)
         window = book.context_window(reading.provider, model_asked)
         if not reading.cache_hit and (usage.source != MISSING or reading.stated_cost_usd is not None):
-            answer = book.price(
+            answer = _UNTRUSTED if _is_untrusted(reading) else book.price(
                 usage,
                 provider=reading.provider,
                 model=model_asked,

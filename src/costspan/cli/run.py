@@ -40,6 +40,6 @@ def interpreter(word: str) -> str | None:
 
 def environment(given: os._Environ[str] | dict[str, str]) -> dict[str, str]:
     """The program's environment: ours first on PYTHONPATH, and the mark by which it knows."""
-    autostart = str(Path(__file__).resolve().parent.parent / "intake" / "autostart")
+    autostart = str(Path(__file__).resolve().parent.parent / "autostart" / "site")
     paths = [autostart, *(path for path in given.get("PYTHONPATH", "").split(os.pathsep) if path and path != autostart)]
     return {**given, "PYTHONPATH": os.pathsep.join(paths), "COSTSPAN_UNDER_RUN": "1"}

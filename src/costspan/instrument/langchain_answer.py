@@ -62,6 +62,8 @@ def told(found: Extracted) -> dict[str, Any]:
         answer[c.FEES] = json.dumps(dict(found.fees))
     if found.cache_hit:
         answer[c.CACHE_HIT] = True
+    if found.problems and found.usage is not NO_USAGE:
+        answer[c.USAGE_PROBLEMS] = found.problems
     return answer
 
 

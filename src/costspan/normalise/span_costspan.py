@@ -57,6 +57,7 @@ def _call(record: SpanRecord) -> Reading:
     get = record.attributes.get
     finish = get(c.FINISH_REASONS)
     fees = get(c.FEES)
+    problems = get(c.USAGE_PROBLEMS)
     return Reading(
         kind=CALL,
         dialect=DIALECT,
@@ -88,6 +89,7 @@ def _call(record: SpanRecord) -> Reading:
         refused=(_count(get(c.HTTP_STATUS_CODE)) or 0) >= _FIRST_ERROR_STATUS,
         request_lengths=_text(get(c.REQUEST_LENGTHS)),
         request_hash=_text(get(c.REQUEST_HASH)),
+        problems=tuple(str(word) for word in problems) if isinstance(problems, (list, tuple)) else (),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from costspan import __version__, guard
 from costspan import settings as settings_of
 from costspan.conventions import SCOPE
+from costspan.errors import SettingsError
 from costspan.instrument import registry
 from costspan.instrument.spans import SWITCH, Spans
 
@@ -188,7 +189,10 @@ def _recorder(directory: Path) -> Callable[[Run], None]:
     def record(run: Run) -> None:
         from costspan.report.run_json import write
 
-        write(run, directory)
+        try:
+            write(run, directory)
+        except SettingsError as error:
+            guard.warn_once(f"records {directory}", str(error))
 
     return record
 

@@ -23,7 +23,7 @@ class CostspanInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         return ()
 
     def _instrument(self, **options: Any) -> None:
-        from costspan.enable import enable
+        from costspan.enabling import enable
 
         unknown = sorted(name for name in options if name not in _OPTIONS and name not in {"skip_dep_check", "auto_instrumentation"})
         if unknown:
@@ -31,6 +31,6 @@ class CostspanInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         enable(**{name: value for name, value in options.items() if name in _OPTIONS})
 
     def _uninstrument(self, **options: Any) -> None:
-        from costspan.enable import disable
+        from costspan.enabling import disable
 
         disable()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def start() -> None:
     """Called once per interpreter. A setting that cannot be used ends the program with one line: the user asked for it."""
-    from costspan.enable import enable
+    from costspan.enabling import enable
 
     try:
         enable()

@@ -23,7 +23,7 @@ def _hand_on() -> None:
 
 def _start() -> None:
     try:
-        from costspan.intake import under_run
+        from costspan.autostart import under_run
     except ImportError as error:
         print(f"costspan: not importable by {sys.executable} ({error}); install it there: pip install costspan", file=sys.stderr)
         return

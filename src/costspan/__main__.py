@@ -1,0 +1,5 @@
+"""`python -m costspan`: the command line."""
+
+from costspan.cli import main
+
+main()

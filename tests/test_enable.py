@@ -1,0 +1,306 @@
+"""Switching on and off: nothing unasked, everything put back, nothing lost when the process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+import costspan
+from costspan.errors import MissingExtraError, SettingsError
+
+PROGRAM = """
+    import costspan, sys, time
+    {enable}
+    with costspan.run("job"), costspan.agent("writer"):
+        costspan.record_call(model="gpt-4o", provider="openai", input_tokens=1000, output_tokens=100)
+        print("ready", flush=True)
+        {then}
+"""
+
+
+def program(tmp_path, enable="costspan.enable()", then="pass"):
+    path = tmp_path / "app.py"
+    path.write_text(textwrap.dedent(PROGRAM).format(enable=enable, then=then))
+    return [sys.executable, str(path)]
+
+
+def run(words, tmp_path, **environment):
+    env = {**os.environ, "COSTSPAN_RECORD_DIR": str(tmp_path / "records"), **environment}
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def records(tmp_path):
+    return [json.loads(path.read_text()) for path in (tmp_path / "records").glob("*.json")]
+
+
+def test_the_public_names_are_these():
+    assert sorted(costspan.__all__) == [
+        "agent", "aggregate", "calculate_cost", "disable", "enable", "extract_usage", "format_summary", "record_call", "run",
+        "step", "tool",
+    ]  # fmt: skip
+    for name in costspan.__all__:
+        assert callable(getattr(costspan, name))
+
+
+def test_importing_costspan_loads_no_framework_opens_no_socket_and_starts_no_thread():
+    code = """
+        import socket, sys, threading
+        socket.socket = None
+        import costspan
+        costspan.enable, costspan.run
+        heavy = ("rich", "typer", "genai_prices", "langchain_core", "openai", "anthropic", "prometheus_client", "starlette",
+                 "opentelemetry.exporter")
+        print([name for name in heavy if name in sys.modules], threading.active_count())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] 1"
+
+
+def test_enabling_without_being_asked_opens_no_socket_and_prints_nothing(capfd, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    costspan.enable(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    with costspan.run("job"):
+        costspan.record_call(model="gpt-4o", provider="openai", input_tokens=10, output_tokens=1)
+    costspan.disable()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_enabling_twice_keeps_the_first_and_says_so_once(caplog):
+    provider = TracerProvider(shutdown_on_exit=False)
+    first = costspan.enable(tracer_provider=provider)
+    try:
+        assert costspan.enable(tracer_provider=provider, summary=True) is first
+        assert costspan.enable(tracer_provider=provider) is first
+        assert len([each for each in caplog.records if "called again" in each.message]) == 1
+    finally:
+        costspan.disable()
+
+
+def test_disabling_restores_every_object_that_was_patched():
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.language_models.llms import BaseLLM
+    from langchain_core.runnables import base, fallbacks
+    from langchain_core.tools import base as tools
+    from langchain_core.tracers import context
+    from langgraph._internal import _runnable
+    from langgraph.pregel import Pregel
+
+    def patched():
+        return (
+            base.set_config_context, fallbacks.set_config_context, tools.set_config_context, _runnable.set_config_context,
+            *(vars(BaseChatModel)[name] for name in ("_generate_with_cache", "_agenerate_with_cache", "stream", "astream", "agenerate")),
+            vars(BaseLLM)["agenerate"], vars(Pregel).get("get_name"), threading.Thread.start,
+        )  # fmt: skip
+
+    before, hooks = patched(), list(context._configure_hooks)
+    costspan.enable(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    assert all(now is not then for now, then in zip(patched(), before, strict=True))
+    costspan.disable()
+    assert all(now is then for now, then in zip(patched(), before, strict=True))
+    assert context._configure_hooks == hooks
+
+
+def test_a_framework_that_is_not_there_is_named_with_its_pip_line(monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'costspan\[langchain\]'"):
+        costspan.enable(instrument=["langchain"], tracer_provider=TracerProvider(shutdown_on_exit=False))
+
+
+def test_an_unknown_framework_is_refused_with_the_ones_there_are():
+    with pytest.raises(SettingsError, match="langchain"):
+        costspan.enable(instrument=["langchian"], tracer_provider=TracerProvider(shutdown_on_exit=False))
+
+
+def test_a_setting_that_is_not_understood_names_the_variable(monkeypatch):
+    monkeypatch.setenv("COSTSPAN_SUMMARY", "loud")
+    with pytest.raises(SettingsError, match="COSTSPAN_SUMMARY='loud' is not understood; set it to one of on, off, auto"):
+        costspan.enable()
+
+
+def test_the_sdks_own_switch_turns_everything_off(monkeypatch):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert costspan.enable() is None
+
+
+def test_a_users_own_provider_is_added_to_and_stays_the_global_one(tmp_path):
+    code = """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        mine = TracerProvider(); trace.set_tracer_provider(mine)
+        import costspan
+        assert costspan.enable().provider is mine is trace.get_tracer_provider()
+        print("same")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "same", done.stderr
+
+
+def test_a_job_that_returns_leaves_its_record(tmp_path):
+    assert run(program(tmp_path), tmp_path).returncode == 0
+    (record,) = records(tmp_path)
+    assert record["totals"]["usage"]["total_tokens"] == 1100
+
+
+def test_a_job_that_raises_leaves_its_record(tmp_path):
+    done = run(program(tmp_path, then="raise ValueError('mine')"), tmp_path)
+    assert done.returncode == 1
+    assert "ValueError: mine" in done.stderr
+    (record,) = records(tmp_path)
+    assert record["run"]["outcome"] == "error"
+
+
+def test_a_job_that_is_left_open_at_exit_leaves_its_record_as_cancelled(tmp_path):
+    path = tmp_path / "app.py"
+    path.write_text(
+        "import costspan; costspan.enable(); costspan.run('job').__enter__()\n"
+        "costspan.record_call(model='gpt-4o', provider='openai', input_tokens=1000, output_tokens=100)\n"
+    )
+    run([sys.executable, str(path)], tmp_path)
+    (record,) = records(tmp_path)
+    assert (record["run"]["outcome"], record["totals"]["usage"]["total_tokens"]) == ("cancelled", 1100)
+
+
+def test_a_job_told_to_terminate_under_costspan_run_leaves_its_record(tmp_path):
+    words = [sys.executable, "-m", "costspan", "run", *program(tmp_path, enable="pass", then="time.sleep(30)")]
+    env = {**os.environ, "COSTSPAN_RECORD_DIR": str(tmp_path / "records")}
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().strip() == "ready"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 143, errors
+    (record,) = records(tmp_path)
+    assert record["totals"]["usage"]["total_tokens"] == 1100
+    assert "1,100" in errors  # and the summary was printed
+
+
+def test_a_program_under_costspan_run_keeps_its_arguments_output_and_exit_code(tmp_path):
+    path = tmp_path / "app.py"
+    path.write_text("import sys; print(sys.argv[1:]); sys.exit(7)")
+    done = run([sys.executable, "-m", "costspan", "run", "--", sys.executable, str(path), "--json", "x"], tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (7, "['--json', 'x']")
+
+
+def test_a_program_that_is_not_there_is_named():
+    done = subprocess.run([sys.executable, "-m", "costspan", "run", "nothing-of-that-name"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "no such program: nothing-of-that-name" in done.stderr) == (2, True)
+
+
+def test_a_users_own_sitecustomize_still_runs(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("print('mine')")
+    words = [sys.executable, "-m", "costspan", "run", sys.executable, "-c", "print('app')"]
+    done = run(words, tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.stdout.split()[-2:] == ["mine", "app"]  # the first `mine` is the command's own interpreter
+
+
+def test_opentelemetry_instrument_switches_costspan_on(tmp_path):
+    instrument = [str(Path(sys.executable).parent / "opentelemetry-instrument")]
+    none = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+    done = run([*instrument, *program(tmp_path, enable="pass")], tmp_path, **none)
+    assert done.returncode == 0, done.stderr
+    (record,) = records(tmp_path)
+    assert record["totals"]["usage"]["total_tokens"] == 1100
+
+
+def test_a_declarative_configuration_reaches_costspan(tmp_path):
+    config = tmp_path / "otel.yaml"
+    config.write_text(
+        'file_format: "1.0"\ntracer_provider: {processors: []}\n'
+        f"instrumentation/development:\n  python:\n    costspan: {{record_dir: '{tmp_path}/records'}}\n"
+    )
+    instrument = [str(Path(sys.executable).parent / "opentelemetry-instrument")]
+    env = {**os.environ, "OTEL_CONFIG_FILE": str(config), "OTEL_EXPERIMENTAL_CONFIG_FILE": str(config)}
+    words = [*instrument, *program(tmp_path, enable="pass")]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (record,) = records(tmp_path)
+    assert record["totals"]["usage"]["total_tokens"] == 1100, done.stderr
+
+
+def test_spans_go_out_by_otlp_when_the_standard_variables_say_so(tmp_path, otlp_sink):
+    done = run(program(tmp_path), tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.url, OTEL_SERVICE_NAME="shop")
+    assert done.returncode == 0, done.stderr
+    names = {span.name for span in otlp_sink.spans()}
+    assert names == {"invoke_workflow job", "invoke_agent writer", "chat gpt-4o"}
+    assert otlp_sink.resource("service.name") == "shop"
+    call = next(span for span in otlp_sink.spans() if span.name == "chat gpt-4o")
+    attributes = {each.key: each.value for each in call.attributes}
+    assert attributes["gen_ai.usage.cost.amount"].double_value == pytest.approx(0.0035)
+    assert attributes["costspan.metered"].bool_value is True
+    assert otlp_sink.metric_sum("costspan.tokens") == 1100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_child_forked_inside_a_run_counts_its_own_calls_and_not_its_parents(tmp_path):
+    then = """
+        import os
+        child = os.fork()
+        costspan.record_call(model="gpt-4o", provider="openai", input_tokens=10, output_tokens=1)
+        if child == 0: os._exit(0)
+        os.waitpid(child, 0)
+    """
+    then = textwrap.indent(textwrap.dedent(then), "    " * 2).strip()
+    done = run(program(tmp_path, then=then.replace("\n        ", "\n    ")), tmp_path)
+    assert done.returncode == 0, done.stderr
+    (record,) = records(tmp_path)
+    assert record["totals"]["usage"]["total_tokens"] == 1111
+
+
+def test_an_unwritable_record_folder_costs_one_line_and_nothing_else(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = run(program(tmp_path), tmp_path, COSTSPAN_RECORD_DIR=str(blocked / "records"))
+    assert done.returncode == 0
+    assert len([line for line in done.stderr.splitlines() if "costspan" in line]) == 1, done.stderr
+
+
+def test_a_broken_price_file_costs_one_line_and_the_table_still_prices(tmp_path):
+    broken = tmp_path / "prices.json"
+    broken.write_text("{")
+    done = run(program(tmp_path), tmp_path, COSTSPAN_PRICES=str(broken))
+    assert done.returncode == 0
+    assert str(broken) in done.stderr
+    (record,) = records(tmp_path)
+    assert record["totals"]["cost"]["amount_usd"] is not None
+
+
+def test_a_taken_port_costs_one_line_that_names_the_process(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        env = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": port}
+        done = run(program(tmp_path), tmp_path, **env)
+    assert done.returncode == 0
+    (line,) = [line for line in done.stderr.splitlines() if "costspan" in line]
+    assert port in line
+    assert "app.py" in line
+
+
+def test_a_clock_that_jumps_back_gives_no_negative_duration(seen, monkeypatch):
+    times = iter([2_000_000_000_000_000_000, 1_000_000_000_000_000_000] * 20)
+    monkeypatch.setattr(time, "time_ns", lambda: next(times))
+    with costspan.run("job"):
+        costspan.record_call(model="gpt-4o", provider="openai", input_tokens=10, output_tokens=1)
+    monkeypatch.undo()
+    assert seen.runs[0].duration_seconds >= 0
+    assert seen.tokens() == 11
+
+
+def test_the_global_provider_is_left_alone_by_these_tests():
+    assert not isinstance(trace.get_tracer_provider(), TracerProvider)
