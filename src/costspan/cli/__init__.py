@@ -13,7 +13,7 @@ import typer
 
 from costspan.errors import CostspanError
 
-COMMANDS = ("demo", "run", "report", "price", "rules")
+COMMANDS = ("demo", "run", "report", "doctor", "price", "rules")
 """Modules of this package, in the order in which `--help` lists them."""
 
 
