@@ -49,6 +49,20 @@ def test_before_version_6_anthropics_cache_stands_beside_the_input() -> None:
     assert (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (41 + 600 + 96, 600, 96)
 
 
+@pytest.mark.parametrize("told", [41, 1161])
+def test_anthropics_own_usage_says_which_input_is_meant(told: int) -> None:
+    raw = {"input_tokens": 41, "output_tokens": 260, "cache_read_input_tokens": 1024, "cache_creation_input_tokens": 96}
+    attributes = {
+        "ai.operationId": "ai.generateObject.doGenerate",
+        "ai.model.provider": "anthropic.messages",
+        "ai.usage.promptTokens": told,
+        "ai.usage.completionTokens": 260,
+        "ai.response.providerMetadata": json.dumps({"anthropic": {"usage": raw, "cacheCreationInputTokens": 96}}),
+    }
+    usage = meaning("ai", attributes).usage
+    assert (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (1161, 1024, 96)
+
+
 def test_since_version_6_it_is_part_of_it() -> None:
     details = {"noCacheTokens": 304, "cacheReadTokens": 600, "cacheWriteTokens": 96}
     claude = CALL | {"ai.model.provider": "anthropic.messages"}
@@ -84,6 +98,17 @@ def test_tools_and_embeddings() -> None:
     embed = meaning("ai", {"ai.operationId": "ai.embedMany.doEmbed", "ai.usage.tokens": 42})
     assert (tool.kind, tool.name, tool.tool_call_id) == (TOOL, "search", "c1")
     assert (embed.operation, embed.usage.input_tokens, embed.usage.output_tokens) == ("embeddings", 42, 0)
+
+
+def test_version_7_tells_an_embedding_twice() -> None:
+    attributes = {"gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 42}
+    assert meaning("gen_ai", attributes).repeats_children
+    assert not meaning("any", attributes).repeats_children
+
+
+def test_an_agent_named_after_its_model_has_no_name() -> None:
+    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.request.model": "gpt-5-mini"}
+    assert meaning("gen_ai", attributes, name="invoke_agent gpt-5-mini").name is None
 
 
 def test_version_7_keeps_to_the_convention() -> None:

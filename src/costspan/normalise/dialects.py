@@ -43,6 +43,7 @@ _SCOPES: Final[dict[str, Reader]] = {
     span_google_adk.SCOPE: span_google_adk.read,
     span_claude_code.SCOPE: span_claude_code.read,
     "ai": span_vercel.read,
+    "gen_ai": span_vercel.read_v7,
     "opentelemetry.instrumentation.openai_v2": span_genai.read_official,
 }
 _STARTS: Final[tuple[tuple[str, Reader], ...]] = (

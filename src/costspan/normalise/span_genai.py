@@ -200,12 +200,14 @@ _NAMES: Final = {AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, RUN: c.WORKFLOW_NAME, S
 
 
 def _name(record: SpanRecord, get: Get, kind: str) -> str | None:
-    """The attribute, else what follows the operation in the span's name (`invoke_agent Dev`)."""
+    """The attribute, else what follows the operation in the span's name (`invoke_agent Dev`), unless that is the model."""
     named = text(get(_NAMES[kind]))
     if named is not None:
         return named
     operation, _, rest = record.name.partition(" ")
-    return rest or None if operation in KINDS else record.name or None
+    if operation not in KINDS:
+        return record.name or None
+    return rest if rest and rest != get(c.REQUEST_MODEL) else None
 
 
 def usage_of(get: Get, operation: str | None) -> Usage:

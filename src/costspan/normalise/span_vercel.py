@@ -1,18 +1,21 @@
 """Vercel AI SDK (scope `ai`): `ai.*` attributes, since version 6 with `gen_ai.*` beside them -> Reading.
 
 A call is a `….doGenerate`, `….doStream` or `….doEmbed` span; the operation above it (`ai.generateText`) repeats the sum
-of its steps. Version 7 moved this into `@ai-sdk/otel` (scope `gen_ai`), which keeps to the convention and is read by it.
+of its steps. Version 7 moved this into `@ai-sdk/otel` (scope `gen_ai`), which keeps to the convention; there an embedding
+and the operation above it are told by two spans of one kind, of which only the inner one may count.
 
 Inclusive or not: with `ai.usage.inputTokenDetails.*` (version 6) the counts are inclusive. Before, they were the
-provider's: exclusive of the cache for Anthropic and Bedrock, exclusive of reasoning for Google; cache writes stand in
-`ai.response.providerMetadata` alone, and so does what OpenRouter says the call cost.
-Source: ai-sdk.dev/docs/ai-sdk-core/telemetry; the providers' packages @ai-sdk/anthropic, /amazon-bedrock, /google.
+provider's: exclusive of the cache for Anthropic and Bedrock, exclusive of reasoning for Google. The cached part is missing
+on whole answers of version 5 and on objects of version 6, but Anthropic's own usage stands in
+`ai.response.providerMetadata`, and so does what OpenRouter says the call cost.
+Source: ai-sdk.dev/docs/ai-sdk-core/telemetry; the code of ai 4.3, 5.0, 6.0, @ai-sdk/otel 1.0, /anthropic 2.0, /google 2.0.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from costspan.normalise import usage_anthropic
 from costspan.normalise.extracted import money, peek, plus
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.span_attributes import count, first_count, first_text, outcome, parsed_object, seconds, settled, text
@@ -51,6 +54,7 @@ _PROVIDERS: Final = {
     "anthropic": "anthropic",
 }
 _GOOGLE: Final = "gcp."
+_TOLD_TWICE: Final = ("embeddings", "rerank")
 
 
 def read(record: SpanRecord) -> Reading | None:
@@ -64,6 +68,14 @@ def read(record: SpanRecord) -> Reading | None:
     if operation.endswith(_CALL_ENDS):
         return _call(record, get, operation)
     return _operation(record, get, operation) if operation.startswith("ai.") else None
+
+
+def read_v7(record: SpanRecord) -> Reading | None:
+    """The meaning of a span of `@ai-sdk/otel`."""
+    reading = read_as(record, DIALECT)
+    if reading is not None and reading.operation in _TOLD_TWICE:
+        reading.repeats_children = True
+    return reading
 
 
 def _call(record: SpanRecord, get: Get, operation: str) -> Reading:
@@ -111,6 +123,9 @@ def _usage(get: Get, provider: str | None, metadata: dict[str, object], operatio
         return Usage(source=MISSING)
     if made is None and operation.endswith(".doEmbed"):
         made = 0
+    stated = _stated_usage(given, made, metadata)
+    if stated is not None:
+        return stated
     read_tokens, reasoning = first_count(get, _READ), first_count(get, _REASONING)
     written = first_count(get, _WRITE)
     if written is None:
@@ -121,6 +136,16 @@ def _usage(get: Get, provider: str | None, metadata: dict[str, object], operatio
     if provider is not None and provider.startswith(_GOOGLE) and get(_OUT_DETAILS + "textTokens") is None:
         made = _with_thoughts(made, reasoning, given, count(get(_USAGE + "totalTokens")))
     return Usage(given, made, read_tokens, written, None, reasoning)
+
+
+def _stated_usage(given: int | None, made: int | None, metadata: dict[str, object]) -> Usage | None:
+    """Anthropic's own usage, where the counts of the span are those that it makes, with the cache or without."""
+    raw = peek(metadata.get("anthropic"), "usage")
+    if not isinstance(raw, dict):
+        return None
+    usage = usage_anthropic.from_usage(raw).usage
+    same = given in (usage.input_tokens, raw.get("input_tokens")) and made == usage.output_tokens
+    return usage if same and usage.source != MISSING else None
 
 
 def _written(metadata: dict[str, object]) -> int | None:
