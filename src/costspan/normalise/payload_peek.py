@@ -68,6 +68,11 @@ def told_in_response(string: str, provider: str | None) -> Extracted:
         "usage": object_after(string, "usage"),
         "service_tier": _last_tier(string),
     }
+    return told_of(response, provider)
+
+
+def told_of(response: dict[str, object], provider: str | None) -> Extracted:
+    """What the known fields of a response (`usage` above all) tell, by the rules of the provider it came from."""
     read = _READERS.get(provider or "")
     return extract(response, provider=provider) if read is None or response["usage"] is None else read(response)
 

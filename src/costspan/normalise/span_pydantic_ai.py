@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
+from costspan.normalise.payload_peek import told_of
 from costspan.normalise.span_attributes import count, parsed_object, text
 from costspan.normalise.span_genai import read_as, with_sums
-from costspan.normalise.usage import extract
 from costspan.records import AGENT, CALL, MISSING, Reading, Usage
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def read_logfire(record: SpanRecord) -> Reading | None:
         reading.stream = True
     raw = parsed_object(get(_RAW))
     if raw:
-        _mend(reading, extract({"usage": raw}, provider=reading.provider))
+        _mend(reading, told_of({"usage": raw}, reading.provider))
     if reading.service_tier is None:
         reading.service_tier = text(raw.get("service_tier")) or text(get(c.OPENAI_SERVICE_TIER))
     return reading
