@@ -5,6 +5,7 @@ CostspanError
 +- MissingExtraError    a framework was asked for by name and is not installed
 +- InputError           a file given on the command line cannot be read at all
 +- UsageError           a public function was called in a way that has no meaning
++- HistoryError         the history file cannot be opened, read or written
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class InputError(CostspanError):
 
 class UsageError(CostspanError):
     """A public function was called with arguments that have no meaning together."""
+
+
+class HistoryError(CostspanError):
+    """The history file cannot be used: missing rights, no space, damaged, or made by a newer costspan."""
