@@ -108,6 +108,7 @@ CALL_DURATION: Final = "costspan_call_duration_seconds"
 TIME_TO_FIRST_TOKEN: Final = "costspan_time_to_first_token_seconds"
 CALL_TOKENS: Final = "costspan_call_tokens"
 CONTEXT_RATIO: Final = "costspan_context_utilization_ratio"
+AGENT_CALL_TOKENS_MAX: Final = "costspan_agent_call_tokens_max"
 TOOL_CALLS: Final = "costspan_tool_calls_total"
 TOOL_DURATION: Final = "costspan_tool_duration_seconds"
 TOOL_TOKENS: Final = "costspan_tool_tokens_total"
@@ -145,6 +146,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     TIME_TO_FIRST_TOKEN: ("provider", "model"),
     CALL_TOKENS: ("model", "direction"),
     CONTEXT_RATIO: ("agent",),
+    AGENT_CALL_TOKENS_MAX: ("agent",),
     TOOL_CALLS: ("agent", "tool", "outcome"),
     TOOL_DURATION: ("tool",),
     TOOL_TOKENS: ("tool", "part"),

@@ -56,6 +56,7 @@ class Row:
         "_first",
         "_input",
         "_key",
+        "_largest",
         "_output",
         "_tokens",
         "_workflow",
@@ -74,6 +75,7 @@ class Row:
         self._input: Buckets | None = None
         self._output: Buckets | None = None
         self._context: Buckets | None = None
+        self._largest: Single | None = None
 
     def book(self, parts: Iterable[tuple[str, int]], cost: Cost | None, origin: Origin | None) -> None:
         """Add one call: its tokens by type, its dollars by type, and itself."""
@@ -100,7 +102,7 @@ class Row:
             single.last, single.origin = 1, origin
 
     def measure(self, call: Call, origin: Origin | None) -> None:
-        """Observe one call in the histograms: duration, first token, size, share of the context window."""
+        """Observe one call in the histograms (duration, first token, size, share of the context window) and the largest size."""
         self._duration.observe(call.duration_seconds, origin)
         if call.stream and call.time_to_first_token_seconds is not None:
             if self._first is None:
@@ -111,8 +113,12 @@ class Row:
             (self._input or self._size_in()).observe(taken, origin)
         if given is not None:
             (self._output or self._size_out()).observe(given, origin)
-        if call.context_window_tokens and taken is not None and given is not None:
-            (self._context or self._share()).observe((taken + given) / call.context_window_tokens, origin)
+        if taken is not None and given is not None:
+            if call.context_window_tokens:
+                (self._context or self._share()).observe((taken + given) / call.context_window_tokens, origin)
+            largest = self._largest or self._peak()
+            if taken + given > largest.value:
+                largest.value = taken + given
 
     def _size_in(self) -> Buckets:
         self._input = self._families[names.CALL_TOKENS].buckets((self._key.model, "input"))
@@ -126,6 +132,10 @@ class Row:
         self._context = self._families[names.CONTEXT_RATIO].buckets((self._key.agent,))
         return self._context
 
+    def _peak(self) -> Single:
+        self._largest = self._families[names.AGENT_CALL_TOKENS_MAX].single((self._key.agent,))
+        return self._largest
+
     def create(self) -> None:
         """Make the series that nearly every call needs, at 0, before the first call."""
         for part in ("input_uncached", "output_visible"):
@@ -138,6 +148,6 @@ class Row:
 
     def series(self) -> list[Series]:
         """Every series that a booking of this row may have changed."""
-        optional = (self._first, self._input, self._output, self._context)
+        optional = (self._first, self._input, self._output, self._context, self._largest)
         fixed = (self._calls, self._workflow, self._duration)
         return [*self._tokens.values(), *self._cost.values(), *fixed, *(one for one in optional if one is not None)]

@@ -57,6 +57,7 @@ _ALL: Final = (
     Spec(names.TIME_TO_FIRST_TOKEN, HISTOGRAM, SECONDS, "Time to the first token, streams only.", _FIRST_TOKEN_SECONDS),
     Spec(names.CALL_TOKENS, HISTOGRAM, TOKENS, "Input and output tokens of one model call.", _CALL_TOKENS),
     Spec(names.CONTEXT_RATIO, HISTOGRAM, NONE, "Input plus output of one call over its model's context window.", _RATIO),
+    Spec(names.AGENT_CALL_TOKENS_MAX, GAUGE, TOKENS, "Tokens of the agent's largest call since the process began."),
     Spec(names.TOOL_CALLS, COUNTER, CALLS, "Tool calls by outcome."),
     Spec(names.TOOL_DURATION, HISTOGRAM, SECONDS, "Duration of tool calls.", _TOOL_SECONDS),
     Spec(names.TOOL_TOKENS, COUNTER, TOKENS, "Tokens that a tool causes, by part of the tool bill; never add to agents' tokens."),
