@@ -108,8 +108,8 @@ def test_different_known_ids_never_fold() -> None:
 
 def test_two_calls_of_one_scope_never_fold() -> None:
     trace = Trace()
-    outer = trace.call(0, 10, (100, 20), response_id="a")
-    trace.call(1, 9, (100, 20), response_id="a", parent=outer)
+    trace.call(0, 10, (100, 20), response_id="a")
+    trace.call(1, 9, (100, 20), response_id="a")
     assert groups(trace) == [[0], [1]]
 
 
@@ -242,6 +242,31 @@ def test_a_sum_whose_calls_lost_their_parents_is_not_counted_again() -> None:
     trace.call(1, 4, (100, 20), scope="sdk", trace=2)
     trace.call(5, 9, (200, 30), scope="sdk", trace=3)
     assert groups(trace) == [[1], [2]]
+
+
+def test_a_call_span_that_tells_the_sum_of_calls_beneath_it_is_no_call_whoever_told_them() -> None:
+    for scope in ("app", "sdk"):
+        trace = Trace()
+        outer = trace.call(0, 100, (300, 50))
+        between = trace.span(None, 1, 99, parent=outer)
+        trace.call(2, 20, (100, 20), parent=between, scope=scope)
+        trace.call(30, 60, (200, 30), parent=between, scope=scope)
+        assert groups(trace) == [[2], [3]]
+
+
+def test_a_call_span_that_repeats_the_one_call_of_its_own_scope_beneath_it_is_no_call() -> None:
+    trace = Trace()
+    outer = trace.call(0, 100, (100, 20))
+    trace.call(2, 20, (100, 20), parent=outer, response_id="a")
+    assert groups(trace) == [[1]]
+
+
+def test_a_call_span_with_other_calls_beneath_it_stays_a_call() -> None:
+    trace = Trace()
+    outer = trace.call(0, 100, (300, 50), response_id="a")
+    trace.call(2, 20, (100, 20), parent=outer, response_id="b")
+    trace.call(22, 40, (300, 50), parent=outer, response_id="c", scope="sdk")
+    assert groups(trace) == [[0], [1], [2]]
 
 
 def test_a_sum_without_usage_is_nothing() -> None:

@@ -161,3 +161,12 @@ def test_a_call_without_usage_is_settled_at_the_end_even_if_no_report_came(life:
     life.start(call)
     assert life.end(call) == []
     assert members(life.folder.run_ended(1)) == [1]
+
+
+def test_a_call_span_that_tells_the_sum_of_calls_beneath_it_is_no_call(life: Life) -> None:
+    outer = life.trace.call(0, 100, (300, 50))
+    between = life.trace.span(None, 1, 99, parent=outer)
+    one = life.trace.call(2, 20, (100, 20), parent=between)
+    two = life.trace.call(30, 60, (200, 30), parent=between)
+    found = play(life.folder, [outer, between, one, two])
+    assert [folded.record for folded in found] == [one[0], two[0]]

@@ -21,14 +21,15 @@ from costspan.account.cachehit import CacheHits
 from costspan.account.layer import Layer, join, may_enclose, overlap, same_model
 from costspan.account.matching import contained, overlapping
 from costspan.account.merged import merged
+from costspan.account.sums import promoted, repeated
 from costspan.account.tree import Tree
-from costspan.records import CALL, MISSING
+from costspan.records import CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from costspan.account.layer import Cluster
-    from costspan.records import Reading, SpanRecord, Usage
+    from costspan.records import Reading, SpanRecord
 
 _CLIMB: Final = 8
 """How many enclosing call spans are looked at: real stacks have two or three."""
@@ -99,13 +100,13 @@ def _group(cluster: Cluster, hits: CacheHits) -> Group:
 def call_layers(tree: Tree) -> list[Layer]:
     """A layer for every span that counts as a call, each knowing the nearest call that encloses it."""
     spans, parents = tree.spans, tree.parent
-    counted = _promoted(tree)
+    counted, repeating = promoted(tree), repeated(tree)
     above: dict[int, Layer] = {}
     layers = []
     for place in tree.order:
         record, reading = spans[place]
         enclosing = above.get(parents[place])
-        if reading is None:
+        if reading is None or place in repeating:
             if enclosing is not None:
                 above[place] = enclosing
         elif place in counted or (reading.kind == CALL and not reading.repeats_children):
@@ -115,55 +116,6 @@ def call_layers(tree: Tree) -> list[Layer]:
             above[place] = layer
             layers.append(layer)
     return layers
-
-
-def _promoted(tree: Tree) -> set[int]:
-    """Spans that repeat their children's sum, but have no call beneath them: the only trace of what was spent.
-
-    Of two such sums inside each other the inner one counts, and the outer one too if it leaves out nested sums.
-    """
-    spans = tree.spans
-    if not any(reading is not None and reading.repeats_children for _, reading in spans):
-        return set()
-    roots = _root_calls(tree)
-    found: set[int] = set()
-    has_call: set[int] = set()
-    has_sum: set[int] = set()
-    for place in reversed(tree.order):
-        record, reading = spans[place]
-        if reading is not None and place not in has_call:
-            if reading.repeats_children:
-                summed = place in has_sum and not reading.leaves_out_nested
-                if not summed and reading.usage.source != MISSING and not _told_elsewhere(record, reading.usage, roots):
-                    found.add(place)
-                    has_sum.add(place)
-            elif reading.kind == CALL:
-                has_call.add(place)
-        parent = tree.parent[place]
-        if place in has_call:
-            has_call.add(parent)
-        if place in has_sum:
-            has_sum.add(parent)
-    return found
-
-
-def _root_calls(tree: Tree) -> list[tuple[SpanRecord, Reading]]:
-    found = []
-    for place, parent in enumerate(tree.parent):
-        record, reading = tree.spans[place]
-        if parent < 0 and reading is not None and reading.kind == CALL and not reading.repeats_children:
-            found.append((record, reading))
-    return found
-
-
-def _told_elsewhere(record: SpanRecord, usage: Usage, roots: list[tuple[SpanRecord, Reading]]) -> bool:
-    """Whether calls that lost their parents (roots of other traces), inside the span's time, make up just its input."""
-    inside = [
-        reading.usage.input_tokens or 0
-        for root, reading in roots
-        if record.start_ns <= root.start_ns and root.end_ns <= record.end_ns and root.trace_id != record.trace_id
-    ]
-    return bool(inside) and sum(inside) == usage.input_tokens
 
 
 # --- the evidence ---------------------------------------------------------------------------------------
@@ -287,15 +239,15 @@ def _join_unmeasured(layers: list[Layer], order: dict[str, int]) -> None:
     """Evidence 5: errors, aborted streams and streams without usage, that one or both layers know nothing about."""
     if all(layer.tokens is not None for layer in layers):
         return
+    blind = [layer for layer in layers if layer.tokens is None]
+    # Two that know nothing and ended alike come before one that knows and one that does not.
+    for outers, inners in _pairs(blind, order):
+        contained(inners, outers, _ended_alike)
+        contained(outers, inners, _ended_alike)
     for outers, inners in _pairs(layers, order):
-        blind = [layer for layer in outers if layer.tokens is None], [layer for layer in inners if layer.tokens is None]
-        # Two that know nothing and ended alike come before one that knows and one that does not.
-        contained(blind[1], blind[0], _ended_alike)
-        contained(blind[0], blind[1], _ended_alike)
-        contained(blind[1], outers, _unmeasured)
-        contained(inners, blind[0], _unmeasured)
-        contained(blind[0], inners, _unmeasured)
-        contained(outers, blind[1], _unmeasured)
+        for some, others in ((outers, inners), (inners, outers)):
+            contained([layer for layer in others if layer.tokens is None], some, _unmeasured)
+            contained(others, [layer for layer in some if layer.tokens is None], _unmeasured)
 
 
 def _ended_alike(outer: Layer, inner: Layer) -> bool:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.account.cachehit import CacheHits
 from costspan.account.fold import clusters, outermost_first
-from costspan.account.layer import Layer
+from costspan.account.layer import Layer, known_tokens
 from costspan.account.merged import merged
+from costspan.account.sums import CallSums
 from costspan.conventions import SCOPE
 from costspan.records import CALL, MISSING, Duplicate
 
@@ -53,7 +54,7 @@ class Folded(NamedTuple):
 class _Open:
     """A span between its start and its end. `barrier`: an agent, tool, step or run, beyond which calls are different ones."""
 
-    __slots__ = ("barrier", "has_call", "has_child", "has_sum", "layer", "number", "parent")
+    __slots__ = ("barrier", "has_call", "has_child", "has_sum", "layer", "number", "parent", "sums")
 
     def __init__(self, number: int, parent: _Open | None, *, barrier: bool) -> None:
         self.number = number
@@ -62,6 +63,7 @@ class _Open:
         self.has_call = False
         self.has_child = False
         self.has_sum = False
+        self.sums: CallSums | None = None
         self.layer: Layer | None = None
 
 
@@ -142,10 +144,12 @@ class Folder:
         return settled
 
     def _ended(self, span: _Open, record: SpanRecord, reading: Reading | None) -> list[Folded]:
-        if reading is None or not _is_call(reading, span):
+        if reading is None or not _is_call(record, reading, span):
+            _pass_on(span)
             span.barrier = reading is not None and reading.kind != CALL
             return self._settle() if self._pending else []
-        self._mark_above(span, is_sum=reading.repeats_children)
+        _mark_above(span, is_sum=reading.repeats_children)
+        _add_up(span, record, reading)
         self._scopes.add(record.scope)
         waiting = _Waiting(record, reading, span, self._number)
         if len(self._scopes) == 1 and not self._pending and not waiting.report_due:
@@ -195,16 +199,6 @@ class Folder:
         )
         while booked and (len(booked) > BOOKED_MAX or (booked[0].number < oldest and booked[0].keep_until_ns <= now_ns)):
             booked.popleft()
-
-    @staticmethod
-    def _mark_above(span: _Open, *, is_sum: bool) -> None:
-        at = span.parent
-        while at is not None and not (at.has_sum if is_sum else at.has_call):
-            if is_sum:
-                at.has_sum = True
-            else:
-                at.has_call = True
-            at = at.parent
 
     def _alone(self, waiting: _Waiting) -> Folded:
         layer = self._layer(waiting, 0)
@@ -302,12 +296,44 @@ def _rejoin(booked: list[_Booked], layers: list[Layer]) -> None:
         place += len(each.members)
 
 
-def _is_call(reading: Reading, span: _Open) -> bool:
-    """A span that repeats its children's sum is a call only where no call was seen beneath it (see `fold`)."""
+def _mark_above(span: _Open, *, is_sum: bool) -> None:
+    at = span.parent
+    while at is not None and not (at.has_sum if is_sum else at.has_call):
+        if is_sum:
+            at.has_sum = True
+        else:
+            at.has_call = True
+        at = at.parent
+
+
+def _add_up(span: _Open, record: SpanRecord, reading: Reading) -> None:
+    tokens = known_tokens(reading)
+    if tokens is not None and span.parent is not None:
+        span.sums = span.sums or CallSums()
+        span.sums.add(record.scope, tokens, reading.response_id)
+    _pass_on(span)
+
+
+def _pass_on(span: _Open) -> None:
+    """What a span saw beneath it, its parent has beneath it too."""
+    parent, sums, span.sums = span.parent, span.sums, None
+    if parent is None or sums is None:
+        return
+    if parent.sums is None:
+        parent.sums = sums
+    else:
+        parent.sums.merge(sums)
+
+
+def _is_call(record: SpanRecord, reading: Reading, span: _Open) -> bool:
+    """A span that repeats its children's sum is a call only where no call was seen beneath it (see `sums`)."""
     if reading.repeats_children:
         summed = span.has_sum and not reading.leaves_out_nested
         return reading.usage.source != MISSING and not span.has_call and not summed
-    return reading.kind == CALL
+    if reading.kind != CALL or span.sums is None:
+        return reading.kind == CALL
+    tokens = known_tokens(reading)
+    return tokens is None or not span.sums.repeated_by(record.scope, tokens, reading.response_id)
 
 
 def _layer_above(span: _Open) -> Layer | None:

@@ -13,6 +13,7 @@ A call that none of these reaches is unattributed.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from costspan.conventions import SCOPE
@@ -139,10 +140,12 @@ def _repeats(around: Unit, record: SpanRecord, reading: Reading) -> bool:
 
 def alike(one: str | None, other: str | None) -> bool:
     """Whether two names differ at most in case and in how words are joined."""
-    return one == other or (one is not None and other is not None and _plain(one) == _plain(other))
+    return one == other or (one is not None and other is not None and plain(one) == plain(other))
 
 
-def _plain(name: str) -> str:
+@lru_cache(maxsize=4096)
+def plain(name: str) -> str:
+    """A name without its case and without what joins its words."""
     return name.replace("_", "").replace("-", "").replace(" ", "").lower()
 
 

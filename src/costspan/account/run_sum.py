@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from costspan.account import toolbill
 from costspan.account.efficiency import efficiency
+from costspan.account.owner import plain
 from costspan.account.totals import Tally, total
 from costspan.account.waste import waste
 from costspan.conventions import RUN_ID
@@ -276,14 +277,14 @@ class _Busy:
     """When each agent was at work: tells an empty execution beside a busy one of the same agent (a second layer's span)."""
 
     def __init__(self, lines: list[Line]) -> None:
-        self._spans: dict[str | None, tuple[list[int], list[int]]] = {}
+        self._spans: dict[str, tuple[list[int], list[int]]] = {}
         for line in lines:
             if line.busy:
-                starts, ends = self._spans.setdefault(line.agent, ([], []))
+                starts, ends = self._spans.setdefault(plain(line.agent or ""), ([], []))
                 starts.append(line.started_ns)
                 ends.append(max(line.ended_ns, ends[-1] if ends else 0))
 
     def meets(self, line: Line) -> bool:
-        starts, ends = self._spans.get(line.agent, ([], []))
+        starts, ends = self._spans.get(plain(line.agent or ""), ([], []))
         before = bisect_right(starts, line.ended_ns)
         return before > 0 and ends[before - 1] >= line.started_ns
