@@ -135,7 +135,7 @@ def test_identical_parallel_calls_with_two_layers_stay_as_many(
 ) -> None:
     trace = Trace()
     for each in range(calls):
-        start, end = each * lag / 10, 200 + (-each if longest_first else each) * lag / 20
+        start, end = each * lag / 10, 300 + (-each if longest_first else each) * lag / 20
         outer = trace.call(start, end, (100, 20), scope="framework", response_id=f"id{each}" if ids else None)
         if other_trace:
             trace.call(start + 1, end - 1, (100, 20), scope="sdk", trace=each + 2)
