@@ -187,10 +187,13 @@ LEDGER_HEARTBEAT: Final = "ledger:costspan_rules:heartbeat_seconds"
 LEDGER_CALENDAR: Final = "ledger:costspan_rules:calendar"
 INSTANCE_COST_SEEN: Final = "instance:costspan_cost_usd:seen"
 INSTANCE_COST_BORN: Final = "instance:costspan_cost_usd:born"
+INSTANCE_COST_BEFORE: Final = "instance:costspan_cost_usd:before"
 INSTANCE_RUNS_OK_SEEN: Final = "instance:costspan_runs_ok:seen"
 INSTANCE_RUNS_OK_BORN: Final = "instance:costspan_runs_ok:born"
+INSTANCE_RUNS_OK_BEFORE: Final = "instance:costspan_runs_ok:before"
 INSTANCE_BUDGET_SEEN: Final = "instance:costspan_budget_usd:seen"
 INSTANCE_BUDGET_BORN: Final = "instance:costspan_budget_usd:born"
+INSTANCE_BUDGET_BEFORE: Final = "instance:costspan_budget_usd:before"
 WORKFLOW_COST_DELTA: Final = "workflow:costspan_cost_usd:delta"
 WORKFLOW_COST_UNBOOKED: Final = "workflow:costspan_cost_usd:unbooked"
 WORKFLOW_COST_LAST_HOUR: Final = "workflow:costspan_cost_usd:last1h"
@@ -230,10 +233,13 @@ RECORDED: Final[dict[str, tuple[str, ...]]] = {
     LEDGER_CALENDAR: ("day", "month"),
     INSTANCE_COST_SEEN: ("instance", *_WORKFLOW),
     INSTANCE_COST_BORN: ("instance", *_WORKFLOW),
+    INSTANCE_COST_BEFORE: ("instance", *_WORKFLOW),
     INSTANCE_RUNS_OK_SEEN: ("instance", *_WORKFLOW),
     INSTANCE_RUNS_OK_BORN: ("instance", *_WORKFLOW),
+    INSTANCE_RUNS_OK_BEFORE: ("instance", *_WORKFLOW),
     INSTANCE_BUDGET_SEEN: ("instance", "budget", *_WORKFLOW),
     INSTANCE_BUDGET_BORN: ("instance", "budget", *_WORKFLOW),
+    INSTANCE_BUDGET_BEFORE: ("instance", "budget", *_WORKFLOW),
     WORKFLOW_COST_DELTA: _WORKFLOW,
     WORKFLOW_COST_UNBOOKED: _WORKFLOW,
     WORKFLOW_COST_LAST_HOUR: _WORKFLOW,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as names
-from costspan.generate.alerts import AGENT, CRITICAL, EVERYTHING, INFO, JOB, NONE, THIS_PROCESS, WARNING, Alert
+from costspan.generate.alerts import AGENT, CRITICAL, EVERYTHING, INFO, JOB, NONE, THIS_PROCESS, WARNING, WORKFLOW, Alert
 from costspan.generate.ledger import Record, by, created, recent
 
 if TYPE_CHECKING:
     from costspan.generate.thresholds import Thresholds
 
 _BOOKED: Final = f"<usd {names.WORKFLOW_COST_TODAY}> was booked today."
+_SPENT_TODAY: Final = f"<usd {names.WORKFLOW_COST_TODAY}> today."
 _AGENT_SPENT: Final = f"it spent <usd {names.AGENT_COST_LAST_HOUR}> in the last hour."
 
 
@@ -34,6 +35,7 @@ def quality_alerts(knobs: Thresholds) -> list[Alert]:
         _unreported(knobs),
         _cache(knobs),
         _context(knobs),
+        _per_run(knobs),
         _duplicates(),
         _price_table(knobs),
     ]
@@ -88,6 +90,17 @@ def _context(knobs: Thresholds) -> Alert:
     expr = f"1 - {below}\n/ ({every} >= {limits.floor_calls:g})\n> {limits.ratio:g}"
     summary = f"Agent <agent>: <%> of its calls fill over 90 % of the context window and pay for all of it; {_AGENT_SPENT}"
     return Alert("CostspanContextNearLimit", WARNING, "efficiency", AGENT, expr, summary, for_=limits.for_)
+
+
+def _per_run(knobs: Thresholds) -> Alert:
+    run, limits = names.WORKFLOW_COST_PER_RUN, knobs.cost_per_run
+    before = f"{run}[7d:1h] offset 1d"
+    expr = f"""{run} > {limits.ratio:g} * avg_over_time({before})
+and {run} - avg_over_time({before}) > {limits.floor_usd:g}
+and count_over_time({before}) >= 24"""
+    over = f"over {limits.ratio:g} times the week before"
+    summary = f"A successful run of <workflow> cost <$4> on average in the last day, {over}; {_SPENT_TODAY}"
+    return Alert("CostspanCostPerRunRegression", WARNING, "efficiency", WORKFLOW, expr, summary, for_=limits.for_)
 
 
 def _duplicates() -> Alert:

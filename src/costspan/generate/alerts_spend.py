@@ -27,7 +27,7 @@ def spend_alerts(knobs: Thresholds, limits: Sequence[Limit]) -> list[Alert]:
     found += [_workflow_spend(knobs), _spike(knobs), *_in_flight(knobs.run_in_flight)]
     for limit in limits:
         found += _in_flight_of(limit)
-    return [*found, *_finished(knobs.run_finished), _per_run(knobs)]
+    return [*found, *_finished(knobs.run_finished)]
 
 
 def _budget_share(knobs: Thresholds, word: str, period: str, spent: str, limit: str) -> list[Alert]:
@@ -228,17 +228,6 @@ def _ended(series: str) -> str:
     """Growth in 15 minutes; a series born in that time counts whole, for `increase()` would not see its first run."""
     now = f"last_over_time({series}[5m])"
     return f"  ({now} - last_over_time({series}[5m] offset 15m) >= 0)\n  or {now}"
-
-
-def _per_run(knobs: Thresholds) -> Alert:
-    run, limits = names.WORKFLOW_COST_PER_RUN, knobs.cost_per_run
-    before = f"{run}[7d:1h] offset 1d"
-    expr = f"""{run} > {limits.ratio:g} * avg_over_time({before})
-and {run} - avg_over_time({before}) > {limits.floor_usd:g}
-and count_over_time({before}) >= 24"""
-    over = f"over {limits.ratio:g} times the week before"
-    summary = f"A successful run of <workflow> cost <$4> on average in the last day, {over}; {_TODAY}"
-    return Alert("CostspanCostPerRunRegression", WARNING, "efficiency", WORKFLOW, expr, summary, for_=limits.for_)
 
 
 def _usd(amount: float) -> str:

@@ -93,6 +93,7 @@ def _own_ledger(limit: Limit, knobs: Thresholds) -> list[Record]:
         matchers(limit),
         names.INSTANCE_BUDGET_SEEN,
         names.INSTANCE_BUDGET_BORN,
+        names.INSTANCE_BUDGET_BEFORE,
         names.BUDGET_COST_DELTA,
         by=(),
         labels={"budget": limit.name},

@@ -50,6 +50,7 @@ class Account:
     matchers: str
     seen: str
     born: str
+    before: str
     delta: str
     by: tuple[str, ...]
     labels: Mapping[str, str] | None = None
@@ -61,6 +62,7 @@ WORKFLOW_SPEND: Final = Account(
     "",
     names.INSTANCE_COST_SEEN,
     names.INSTANCE_COST_BORN,
+    names.INSTANCE_COST_BEFORE,
     names.WORKFLOW_COST_DELTA,
     WORKFLOW,
     unbooked=names.WORKFLOW_COST_UNBOOKED,
@@ -70,6 +72,7 @@ RUNS_OK: Final = Account(
     '{outcome="ok"}',
     names.INSTANCE_RUNS_OK_SEEN,
     names.INSTANCE_RUNS_OK_BORN,
+    names.INSTANCE_RUNS_OK_BEFORE,
     names.WORKFLOW_RUNS_OK_DELTA,
     WORKFLOW,
 )
@@ -104,10 +107,10 @@ def book(account: Account, knobs: Thresholds) -> list[Record]:
     """The rules that turn counters into dollars (or runs) added since the last evaluation, whenever that was."""
     fresh, lookback, slack = knobs.ledger.fresh, knobs.ledger.lookback, seconds(knobs.ledger.slack)
     own = _selector(account)
-    seen, born = f"{account.seen}{own}", f"{account.born}{own}"
+    seen, born, before = (f"{series}{own}" for series in (account.seen, account.born, account.before))
     raw = f"{account.counter}{account.matchers}"
     # 1ms back leaves out what this very evaluation recorded.
-    before, born_before = (f"last_over_time({series}[{lookback}] offset 1ms)" for series in (seen, born))
+    born_before = f"last_over_time({born}[{lookback}] offset 1ms)"
     watching = f"scalar(min_over_time({names.LEDGER_HEARTBEAT}[{lookback}])) - {slack:g}"
     delta = f"""sum {by(account.by)} (
   # known, and it did not fall: what it grew
@@ -126,6 +129,7 @@ def book(account: Account, knobs: Thresholds) -> list[Record]:
     records = [
         Record(account.seen, f"last_over_time({raw}[{fresh}])", account.labels),
         Record(account.born, f"last_over_time({created(account.counter)}{account.matchers}[{fresh}])", account.labels),
+        Record(account.before, f"last_over_time({seen}[{lookback}] offset 1ms)", account.labels),
         Record(account.delta, delta, account.labels),
     ]
     if account.unbooked:
@@ -195,8 +199,8 @@ def agents(knobs: Thresholds, *, matchers: str = "", by_labels: Sequence[str] = 
     A series born within the hour counts whole, an older one by its growth; without a created timestamp only growth counts.
     """
     fresh, metric = knobs.ledger.fresh, f"{names.COST_USD}{matchers}"
-    now, past = f"last_over_time({metric}[{fresh}])", f"last_over_time({metric}[{fresh}] offset 1h)"
-    young = f"time() - last_over_time({created(names.COST_USD)}{matchers}[{fresh}]) < {HOUR:g}"
+    now, past = f"last_over_time({metric}[{fresh}])", f"{metric} offset 1h"
+    young = f"last_over_time({created(names.COST_USD)}{matchers}[{fresh}]) > time() - {HOUR:g}"
     expr = f"""sum {by(by_labels)} (
     ({now} and {young})
   or

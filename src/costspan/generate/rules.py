@@ -41,9 +41,7 @@ def groups(knobs: Thresholds, limits: Sequence[Limit] = ()) -> dict[str, list[di
     spend.sort(key=lambda record: record.name.startswith("budget_agent:"))  # these read the agents' hour
     return {
         f"{SPEND}.yml": [_group(SPEND, own, spend, spend_alerts(knobs, limits), url)],
-        f"{QUALITY}.yml": [
-            _group(QUALITY, slow, alerts_quality.quality_records(knobs), alerts_quality.quality_alerts(knobs), url)
-        ],
+        f"{QUALITY}.yml": [_group(QUALITY, slow, _quality(knobs), alerts_quality.quality_alerts(knobs), url)],
         f"{TELEMETRY}.yml": [_group(TELEMETRY, own, [], alerts_quality.telemetry_alerts(knobs), url)],
     }
 
@@ -87,9 +85,11 @@ def _ledger(knobs: Thresholds) -> list[Record]:
         *ledger.clock(knobs),
         *ledger.book(ledger.WORKFLOW_SPEND, knobs),
         *ledger.windows("workflow", ledger.WORKFLOW_SPEND.delta, ledger.WORKFLOW, knobs),
-        *ledger.book(ledger.RUNS_OK, knobs),
-        ledger.cost_per_run(knobs),
     ]
+
+
+def _quality(knobs: Thresholds) -> list[Record]:
+    return [*alerts_quality.quality_records(knobs), *ledger.book(ledger.RUNS_OK, knobs), ledger.cost_per_run(knobs)]
 
 
 def _group(name: str, interval: str, records: Sequence[Record], alerts: Sequence[Alert], runbook_url: str) -> dict[str, object]:
