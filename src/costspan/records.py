@@ -1,4 +1,5 @@
-"""The plain data that every stage takes and returns. Imports nothing of ours, holds no behaviour beyond arithmetic.
+"""The plain data that every stage takes and returns. Imports nothing of ours but the
+decorator that makes them, holds no behaviour beyond arithmetic.
 
 Units are in the names: `_tokens`, `_usd`, `_seconds`, `_ns` (nanoseconds since the epoch). `None` means not known, never 0.
 Money is `Decimal`; it is added with `MONEY`, a context of our own, because the host may have changed the precision
@@ -10,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from costspan.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +26,7 @@ ESTIMATED: Final = "estimated"
 MISSING: Final = "missing"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """Token counts of one call, or of a sum of calls.
 
@@ -53,7 +56,7 @@ class Usage:
 NO_USAGE: Final = Usage(source=MISSING)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cost:
     """What one call cost. `by_type` adds up to `amount_usd` exactly; its keys are `conventions.COST_TYPES`.
 
@@ -66,7 +69,7 @@ class Cost:
     ref: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unpriced:
     """Why a call has no cost: one of `conventions.UNPRICED_REASONS`, and a line for people."""
 
@@ -217,7 +220,7 @@ class Reading:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Duplicate:
     """A span that told of a call which another span already told of."""
 
@@ -227,7 +230,7 @@ class Duplicate:
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """One billed request to a model, once. `id` and `trace_id` are hex span and trace ids.
 
@@ -280,7 +283,7 @@ class Call:
         return max(0, self.ended_ns - self.started_ns) / 1e9
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Coverage:
     """How much of a total is measured. `reported + estimated + missing + refused == calls` (cache hits are not calls).
 
@@ -297,7 +300,7 @@ class Coverage:
     share: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Totals:
     """A sum of calls. `cost_usd` is None when no call had a price. `cost_by_type` and `cost_by_source` add up to it."""
 
@@ -313,7 +316,7 @@ class Totals:
     duration_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentTotals:
     """One agent of a run. Only `self_totals` may be summed over agents; `subtree` includes the agents it invoked."""
 
@@ -324,7 +327,7 @@ class AgentTotals:
     models: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolTotals:
     """One tool of a run (the tool bill). `nested` is exact: calls made inside the tool. `call`, `result`, `carried` are
     allocations of the calling agents' tokens, None where they cannot be told. None of them may be added to agents' totals."""
@@ -349,7 +352,7 @@ class ToolTotals:
         return sum(known) / self.calls if known and self.calls else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One line of the execution log: one execution of an agent, task or graph node, in time order."""
 
@@ -371,7 +374,7 @@ class Step:
         return tokens / self.duration_seconds if tokens is not None and self.duration_seconds > 0 else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelTotals:
     """One (provider, model) of a run."""
 
@@ -381,7 +384,7 @@ class ModelTotals:
     context_window_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waste:
     """Tokens and dollars that bought nothing, by reason (`conventions.WASTE_REASONS`) and agent."""
 
@@ -392,7 +395,7 @@ class Waste:
     cost_usd: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Efficiency:
     """Ratios of a run; None where the denominator is 0 or unknown. Percentages are 0..100, ratios 0..1 or plain quotients."""
 
@@ -406,7 +409,7 @@ class Efficiency:
     cost_per_step_usd: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """The outermost unit: what the console summary and the JSON record describe.
 

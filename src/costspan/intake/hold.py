@@ -1,8 +1,8 @@
 """Spans between the file and the accounts: in memory while they are few, in a temporary file when they are many.
 
-A set of spans must be assembled together as far as its spans have to do with one another: those of one trace, and calls
-in different traces that may be two layers of one call. Small sets are assembled whole. Of a great one, only what a span
-means is kept, packed, on disk; it comes back in batches of traces that belong together, so memory stays bounded.
+Spans must be assembled together as far as they have to do with one another: those of one trace, and those of traces whose
+calls may be two layers of one call. So they come back in batches of such families. Of a great set, only what a span means
+is kept, packed, on disk, and memory stays bounded.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from costspan.intake.kinship import Kinship
 from costspan.records import Reading, SpanRecord, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Pair = tuple[SpanRecord, Reading | None]
 
 IN_MEMORY_MAX: Final = 100_000
 """Spans held as objects, about 1 kB each; more are packed and written down, about 150 bytes each."""
-BATCH_SPANS: Final = 20_000
+BATCH_SPANS: Final = 100
+"""Small batches are assembled faster, because they stay in the processor's caches."""
 
 _NOTHING: Final[Mapping[str, object]] = {}
 _RECORD_FIELDS: Final = (
@@ -51,35 +52,60 @@ class Hold:
     """Takes spans with their readings one by one, gives them back in batches to be assembled."""
 
     def __init__(self) -> None:
-        self._pairs: list[Pair] = []
+        self._traces: dict[int, list[Pair]] = {}
+        self._kinship = Kinship()
         self._disk: _Disk | None = None
+        self._waiting = 0
         self.count = 0
 
     @property
     def packed(self) -> bool:
-        """Whether the spans are too many for memory, so that they come back in several batches."""
+        """Whether the spans are too many for memory."""
         return self._disk is not None
 
     def add(self, record: SpanRecord, reading: Reading | None) -> None:
         """Keep one span; its attributes are let go."""
+        if reading is not None:
+            self._kinship.add(record, reading)
         slim(record)
-        self._pairs.append((record, reading))
+        pairs = self._traces.get(record.trace_id)
+        if pairs is None:
+            pairs = self._traces[record.trace_id] = []
+        pairs.append((record, reading))
         self.count += 1
-        if len(self._pairs) >= IN_MEMORY_MAX:
-            if self._disk is None:
-                self._disk = _Disk()
-            self._disk.write(self._pairs)
-            self._pairs = []
+        self._waiting += 1
+        if self._waiting >= IN_MEMORY_MAX:
+            self._write()
+
+    def _write(self) -> None:
+        if self._disk is None:
+            self._disk = _Disk()
+        self._disk.write(self._traces)
+        self._traces = {}
+        self._waiting = 0
 
     def batches(self) -> Iterator[list[Pair]]:
-        """Everything that was added, each trace whole and together with what it may share calls with; in order of time."""
+        """Everything that was added, each trace whole and together with what it may share calls with; in order of time.
+
+        What a batch has is let go here, so the caller may do so too.
+        """
         if self._disk is None:
-            yield self._pairs
+            yield from self._batched(self._traces, self._traces.pop)
             return
-        self._disk.write(self._pairs)
-        self._pairs = []
+        self._write()
         with self._disk as disk:
-            yield from disk.batches(BATCH_SPANS)
+            yield from self._batched(disk.places, disk.read)
+
+    def _batched(self, trace_ids: Iterable[int], take: Callable[[int], list[Pair]]) -> Iterator[list[Pair]]:
+        batch: list[Pair] = []
+        for family in self._kinship.families(list(trace_ids)):
+            for trace_id in family:
+                batch += take(trace_id)
+            if len(batch) >= BATCH_SPANS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
 
 class _Disk:
@@ -87,9 +113,7 @@ class _Disk:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="costspan-")  # noqa: SIM115 - closed by __exit__
-        self._places: dict[int, list[tuple[int, int]]] = {}
-        self._sizes: dict[int, int] = {}
-        self._kinship = Kinship()
+        self.places: dict[int, list[tuple[int, int]]] = {}
 
     def __enter__(self) -> _Disk:
         return self
@@ -97,33 +121,21 @@ class _Disk:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, pairs: list[Pair]) -> None:
-        by_trace: dict[int, list[_Row]] = {}
-        for record, reading in pairs:
-            if reading is not None:
-                self._kinship.add(record, reading)
-            by_trace.setdefault(record.trace_id, []).append(_pack(record, reading))
+    def write(self, traces: Mapping[int, list[Pair]]) -> None:
+        """Append what is there of each trace."""
         offset = self._file.seek(0, 2)
-        for trace_id, rows in by_trace.items():
-            data = marshal.dumps(rows)
+        for trace_id, pairs in traces.items():
+            data = marshal.dumps([_pack(record, reading) for record, reading in pairs])
             self._file.write(data)
-            self._places.setdefault(trace_id, []).append((offset, len(data)))
-            self._sizes[trace_id] = self._sizes.get(trace_id, 0) + len(rows)
+            self.places.setdefault(trace_id, []).append((offset, len(data)))
             offset += len(data)
 
-    def batches(self, spans_max: int) -> Iterator[list[Pair]]:
-        batch: list[Pair] = []
-        for family in self._kinship.families(self._places):
-            if batch and len(batch) + sum(self._sizes[trace_id] for trace_id in family) > spans_max:
-                yield batch
-                batch = []
-            for trace_id in family:
-                batch += self._read(trace_id)
-        if batch:
-            yield batch
+    def read(self, trace_id: int) -> list[Pair]:
+        """Everything of one trace."""
+        return list(self._read(trace_id))
 
     def _read(self, trace_id: int) -> Iterator[Pair]:
-        for offset, size in self._places[trace_id]:
+        for offset, size in self.places[trace_id]:
             self._file.seek(offset)
             for row in marshal.loads(self._file.read(size)):
                 yield _unpack(row)

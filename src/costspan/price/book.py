@@ -48,6 +48,7 @@ class PriceBook:
         self._rates: dict[_Key, Rates | Missing] = {}
         self._older: dict[_Key, tuple[Rates | Missing, ...]] = {}
         self._matches: dict[tuple[str | None, str | None], Match] = {}
+        self._windows: dict[tuple[str | None, str | None], int | None] = {}
         self._names: dict[tuple[str | None, str | None], tuple[str | None, str | None]] = {}
 
     def price(  # noqa: PLR0913 - a price depends on this many facts
@@ -100,12 +101,17 @@ class PriceBook:
 
     def context_window(self, provider: str | None, model: str | None) -> int | None:
         """The model's whole window in tokens (input and output together), None when no list has it."""
-        from costspan.price.match import window_of
-
         try:
-            return window_of(self._match(provider, model))
+            known = self._windows.get((provider, model), -1)
         except TypeError:
             return None
+        if known != -1:
+            return known
+        from costspan.price.match import window_of
+
+        known = window_of(self._match(provider, model))
+        _keep(self._lock, self._windows, (provider, model), known)
+        return known
 
     @property
     def table_timestamp(self) -> float:
