@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,6 @@ from costspan.budgets import limits
 from costspan.demo.monitoring import Prometheus, Target, fetch
 from costspan.generate import rules, thresholds
 from real_programs import ROOT, require
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -36,17 +34,17 @@ def test_all_rules_of_2000_targets_take_under_ten_seconds(tmp_path: Path):
     texts = rules.render(knobs, limits.read(ROOT / "deploy" / "prometheus" / "budgets.example.yaml"))
     # A minute is too long to wait for twice; the work of one evaluation is the same.
     texts = {
-        name: text.replace("interval: 1m", "interval: 15s").replace("interval: 5m", "interval: 15s")
+        name: text.replace("interval: 1m", "interval: 20s").replace("interval: 5m", "interval: 20s")
         for name, text in texts.items()
     }
     with _page(_exposition(now)) as port:
-        server = Prometheus(tmp_path / "prometheus", rules=texts, targets=[Target(port, "fleet")], interval="30s")
+        server = Prometheus(tmp_path / "prometheus", rules=texts, targets=[Target(port, "fleet")], interval="60s")
         config = server._config
         server._config = lambda: _honouring(config())
         with server as prometheus:
-            taken = _evaluation(prometheus)
-    print(f"\n{TARGETS} targets, {SERIES * TARGETS} series: " + ", ".join(f"{name} {taken[name]:.2f} s" for name in taken))
-    assert sum(taken.values()) < 10
+            seconds = _processor_seconds(prometheus)
+    print(f"\n{TARGETS} targets, {SERIES * TARGETS} series: one round of all rules takes {seconds:.1f} s of processor time")
+    assert seconds < 10
 
 
 def _labels(number: int) -> str:
@@ -107,27 +105,39 @@ def _history(folder: Path, now: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _evaluation(prometheus: Prometheus) -> dict[str, float]:
-    """Seconds of each group's evaluation: the best of several, because other programs use this machine too."""
-    best: dict[str, float] = {}
-    complete = until = time.monotonic() + 120
-    while time.monotonic() < until:
-        time.sleep(5)
-        groups = fetch(f"{prometheus.url}/api/v1/rules", timeout=60)["data"]["groups"]
-        broken = [(rule["name"], rule["lastError"]) for group in groups for rule in group["rules"] if rule["health"] == "err"]
-        assert broken == []
-        if complete == until and (_seen(prometheus) or 0) == TARGETS:
-            complete, until = time.monotonic() + 20, time.monotonic() + 80  # from here on every group sees everything
-        if complete < min(until, time.monotonic()):
-            for group in groups:
-                best[group["name"]] = min(best.get(group["name"], 999.0), float(group["evaluationTime"]))
-    return best
+def _processor_seconds(prometheus: Prometheus) -> float:
+    """Processor seconds of one round of all rules and of what Prometheus did beside: more than an idle machine's clock would show.
+
+    The clock itself would measure the other programs of this machine.
+    """
+    until = time.monotonic() + 120
+    while (
+        prometheus.value("count(workflow:costspan_cost_usd:delta and on () count(instance:costspan_cost_usd:seen) == 2000)")
+        is None
+    ):
+        assert time.monotonic() < until
+        time.sleep(2)
+    before, rounds = _spent(prometheus), dict.fromkeys(_evaluated(prometheus), 0)
+    last, until = _evaluated(prometheus), time.monotonic() + 180
+    while min(rounds.values()) < 2:
+        assert time.monotonic() < until, rounds
+        time.sleep(1)
+        now = _evaluated(prometheus)
+        rounds = {name: count + (now[name] != last[name]) for name, count in rounds.items()}
+        last = now
+    return (_spent(prometheus) - before) / min(rounds.values())
 
 
-def _seen(prometheus: Prometheus) -> float | None:
-    return prometheus.value("count(workflow:costspan_cost_usd:delta) and on () count(instance:costspan_cost_usd:seen)") and (
-        prometheus.value("count(instance:costspan_cost_usd:seen)")
-    )
+def _evaluated(prometheus: Prometheus) -> dict[str, str]:
+    """When each group was evaluated last; no rule of it may have failed."""
+    groups = fetch(f"{prometheus.url}/api/v1/rules", timeout=60)["data"]["groups"]
+    assert [(rule["name"], rule["lastError"]) for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
+    return {group["name"]: group["lastEvaluation"] for group in groups}
+
+
+def _spent(prometheus: Prometheus) -> float:
+    fields = Path(f"/proc/{prometheus._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _honouring(config: dict[str, object]) -> dict[str, object]:
