@@ -63,6 +63,7 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
     metrics_port: int | None = None,
     prices: str | os.PathLike[str] | None = None,
     on_run: Callable[[Run], None] | None = None,
+    ask_stream_usage: bool | None = None,
 ) -> Costspan | None:
     """Measure, price and attribute every agent run of this process from now on.
 
@@ -70,7 +71,9 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
     other instrumentations. `tracer_provider`: yours (it is added to, never replaced); default the global one, else a new one.
     `summary`: print a summary to stderr after each run. `record_dir`: write a JSON record per run there. `metrics`:
     `"prometheus"` (serves /metrics on localhost, `metrics_port` 9464), `"otlp"` or `"none"`. `prices`: your price file.
-    `on_run` is called with each finished `records.Run`. Whatever is not given comes from environment variables.
+    `on_run` is called with each finished `records.Run`. `ask_stream_usage`: ask OpenAI-compatible providers for the usage of
+    streams whose caller does not, and hide the extra chunk from the program. Whatever is not given comes from environment
+    variables.
 
     Returns a handle; None where OTEL_SDK_DISABLED is true. A second call changes nothing and returns the first handle.
     Raises SettingsError or MissingExtraError when it is asked for something that cannot be.
@@ -79,7 +82,7 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
         if _state:
             guard.warn_once("enable", "enable() was called again; the first call stays in force, disable() first to change it")
             return _state[0]
-        settings = _settings(summary, record_dir, metrics, metrics_port, prices)
+        settings = _settings(summary, record_dir, metrics, metrics_port, prices, ask_stream_usage)
         if settings.disabled:
             return None
         running = _start(settings, tracer_provider, on_run)
@@ -99,6 +102,7 @@ def _settings(
     metrics: str | Iterable[str] | None,
     metrics_port: int | None,
     prices: str | os.PathLike[str] | None,
+    ask_stream_usage: bool | None,
 ) -> Settings:
     found = settings_of.read()
     changes: dict[str, Any] = {}
@@ -106,6 +110,8 @@ def _settings(
         changes["summary"] = "on" if summary else "off"
     if record_dir is not None:
         changes["record_dir"] = Path(record_dir)
+    if ask_stream_usage is not None:
+        changes["ask_stream_usage"] = ask_stream_usage
     if prices is not None:
         changes["prices"] = Path(prices)
     if metrics is not None:
@@ -134,6 +140,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=bool(settings.metrics))
     running = Costspan(settings, pipeline, provider)
     running.measures = sdk.Measures(provider, pipeline)
+    SWITCH.ask_stream_usage = settings.ask_stream_usage
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
     running.roads = list(_roads(settings, meters, provider))
     with guard.Guard("threads"):

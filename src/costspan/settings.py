@@ -24,6 +24,7 @@ class Settings:
 
     `summary`: on, off or auto. `traces` and `metrics` are the exporters' names as OpenTelemetry's variables give them
     (`otlp`, `prometheus`, `console`, `none`); empty when nobody said anything, and then nothing is opened.
+    `ask_stream_usage`: ask OpenAI-compatible providers for the usage of streams, and hide their extra chunk from the program.
     """
 
     disabled: bool = False
@@ -32,6 +33,7 @@ class Settings:
     prices: Path | None = None
     budgets: Path | None = None
     estimate: bool = False
+    ask_stream_usage: bool = False
     traces: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     prometheus_host: str = "localhost"
@@ -51,6 +53,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         prices=_path(env, "COSTSPAN_PRICES"),
         budgets=_path(env, "COSTSPAN_BUDGETS"),
         estimate=_choice(env, "COSTSPAN_ESTIMATE", "off", SWITCHES) == "on",
+        ask_stream_usage=_choice(env, "COSTSPAN_ASK_STREAM_USAGE", "off", SWITCHES) == "on",
         traces=_exporters(env, "OTEL_TRACES_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))),
         metrics=_exporters(env, "OTEL_METRICS_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"))),
         prometheus_host=env.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost",

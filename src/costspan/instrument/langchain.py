@@ -17,7 +17,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from costspan import conventions as c
 from costspan import guard
-from costspan.instrument import langchain_answer, langchain_context, langchain_names
+from costspan.instrument import answer, langchain_answer, langchain_context, langchain_names
 from costspan.instrument.patch import Patches
 from costspan.instrument.spans import SWITCH, Unit, current
 from costspan.records import AGENT, CALL, RUN, TOOL
@@ -121,6 +121,8 @@ class Handler(BaseCallbackHandler):
             return
         if error is not None and langchain_names.is_control_flow(error):
             error = None
+        if entry.unit.told is not None:
+            attributes = answer.with_deposits(entry.unit, attributes or {})
         spans.close(entry.unit, attributes, error=error)
 
     # --- chains, graphs, nodes -----------------------------------------------------------------------
@@ -245,6 +247,7 @@ class Handler(BaseCallbackHandler):
                 attributes[c.AGENT_NAME] = agent
         model = attributes.get(c.REQUEST_MODEL)
         entry.unit = spans.open(CALL, model, context=around, attributes=attributes)
+        entry.unit.told = []
         self._remember(run_id, entry)
         langchain_context.note_start(run_id)
         langchain_context.enter_stream(entry.unit.context)

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from costspan import conventions as c
+from costspan.instrument.answer import REFUSAL_STATUS, told
 from costspan.instrument.spans import is_cancel
 from costspan.normalise import usage_langchain
-from costspan.normalise.span_costspan import usage_attributes
 from costspan.normalise.usage import extract
 from costspan.records import MISSING, NO_USAGE
 
@@ -42,29 +42,6 @@ def attributes(result: Any) -> dict[str, Any]:
 
 def _is_empty(found: Extracted) -> bool:
     return found.usage is NO_USAGE
-
-
-def told(found: Extracted) -> dict[str, Any]:
-    """An `Extracted` as span attributes; what is unknown is left out."""
-    answer: dict[str, Any] = dict(usage_attributes(found.usage))
-    if found.model:
-        answer[c.RESPONSE_MODEL] = found.model
-    if found.response_id:
-        answer[c.RESPONSE_ID] = found.response_id
-    if found.finish_reason:
-        answer[c.FINISH_REASONS] = (found.finish_reason,)
-    if found.service_tier:
-        name = c.ANTHROPIC_SERVICE_TIER if found.provider == "anthropic" else c.OPENAI_SERVICE_TIER
-        answer[name] = found.service_tier
-    if found.stated_cost_usd is not None:
-        answer[c.STATED_COST] = str(found.stated_cost_usd)
-    if found.fees:
-        answer[c.FEES] = json.dumps(dict(found.fees))
-    if found.cache_hit:
-        answer[c.CACHE_HIT] = True
-    if found.problems and found.usage is not NO_USAGE:
-        answer[c.USAGE_PROBLEMS] = found.problems
-    return answer
 
 
 def after_error(result: Any, error: BaseException, *, streamed: bool) -> dict[str, Any]:
@@ -111,14 +88,14 @@ def status_of(error: BaseException) -> int | None:
             return None
         for holder in (at, getattr(at, "response", None)):
             status = getattr(holder, "status_code", None)
-            if _is_refusal(status):
+            if isinstance(status, int) and _is_refusal(status):
                 return int(status)
         at = at.__cause__ or at.__context__
     return None
 
 
 def _is_refusal(status: object) -> bool:
-    return isinstance(status, int) and status >= 400
+    return isinstance(status, int) and status >= REFUSAL_STATUS
 
 
 def lengths(messages: Sequence[Any]) -> str | None:

@@ -49,7 +49,7 @@ def enter_stream(context: Context) -> None:
 def points(handler: Handler) -> list[Point]:
     """Everything that is wrapped; missing ones are skipped, since versions and installations differ."""
     contexts = functools.partial(_wrap_set_config_context, handler)
-    chat = "langchain_core.language_models.chat_models"
+    chat, llms = "langchain_core.language_models.chat_models", "langchain_core.language_models.llms"
     return [
         Point("langchain_core.runnables.base", "set_config_context", contexts),
         Point("langchain_core.runnables.fallbacks", "set_config_context", contexts),
@@ -58,9 +58,15 @@ def points(handler: Handler) -> list[Point]:
         Point(chat, "BaseChatModel._generate_with_cache", functools.partial(_wrap_generate, handler)),
         Point(chat, "BaseChatModel._agenerate_with_cache", functools.partial(_wrap_agenerate, handler)),
         Point(chat, "BaseChatModel.agenerate", functools.partial(_wrap_gather, handler)),
-        Point("langchain_core.language_models.llms", "BaseLLM.agenerate", functools.partial(_wrap_gather, handler)),
+        Point(llms, "BaseLLM.agenerate", functools.partial(_wrap_gather, handler)),
+        Point(llms, "BaseLLM._generate_helper", functools.partial(_wrap_generate, handler)),
+        Point(llms, "BaseLLM._agenerate_helper", functools.partial(_wrap_agenerate, handler)),
         Point(chat, "BaseChatModel.stream", _wrap_stream),
         Point(chat, "BaseChatModel.astream", _wrap_astream),
+        Point(llms, "BaseLLM.stream", _wrap_stream),
+        Point(llms, "BaseLLM.astream", _wrap_astream),
+        Point(chat, "BaseChatModel._iter_v2_events", functools.partial(_wrap_events, handler)),
+        Point(chat, "BaseChatModel._aiter_v2_events", functools.partial(_wrap_async_events, handler)),
     ]
 
 
@@ -96,9 +102,15 @@ def _wrap_set_config_context(handler: Handler, original: Any) -> Any:
     return set_config_context
 
 
-def _attach(handler: Handler, run_manager: Any) -> object | None:
+def _run_manager(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The run manager among the arguments: by name, or the first of a legacy model's list, which shares one request."""
+    found = kwargs.get("run_manager") or kwargs.get("run_managers") or (args[2] if len(args) > 2 else None)
+    return found[0] if isinstance(found, list) and found else found
+
+
+def _attach(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object | None:
     with guard.Guard("langchain.attach"):
-        context = handler.context_of(getattr(run_manager, "run_id", None))
+        context = handler.context_of(getattr(_run_manager(args, kwargs), "run_id", None))
         if context is not None:
             return otel_context.attach(context)
     return None
@@ -106,10 +118,10 @@ def _attach(handler: Handler, run_manager: Any) -> object | None:
 
 def _wrap_generate(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
-    def _generate_with_cache(self: Any, *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:
-        token = _attach(handler, run_manager)
+    def _generate_with_cache(self: Any, *args: Any, **kwargs: Any) -> Any:
+        token = _attach(handler, args, kwargs)
         try:
-            return original(self, *args, run_manager=run_manager, **kwargs)
+            return original(self, *args, **kwargs)
         finally:
             if token is not None:
                 otel_context.detach(token)  # type: ignore[arg-type]
@@ -119,10 +131,10 @@ def _wrap_generate(handler: Handler, original: Any) -> Any:
 
 def _wrap_agenerate(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
-    async def _agenerate_with_cache(self: Any, *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:
-        token = _attach(handler, run_manager)
+    async def _agenerate_with_cache(self: Any, *args: Any, **kwargs: Any) -> Any:
+        token = _attach(handler, args, kwargs)
         try:
-            return await original(self, *args, run_manager=run_manager, **kwargs)
+            return await original(self, *args, **kwargs)
         finally:
             if token is not None:
                 otel_context.detach(token)  # type: ignore[arg-type]
@@ -202,3 +214,48 @@ def _wrap_astream(original: Any) -> Any:
             await steps.aclose()
 
     return astream
+
+
+def _wrap_events(handler: Handler, original: Any) -> Any:
+    """The typed events of a model: its request is sent in the first step."""
+
+    @functools.wraps(original)
+    def events(self: Any, *args: Any, **kwargs: Any) -> Any:
+        steps = original(self, *args, **kwargs)
+        token = _attach(handler, args, kwargs)
+        try:
+            first = next(steps)
+        except StopIteration:
+            return
+        finally:
+            if token is not None:
+                otel_context.detach(token)  # type: ignore[arg-type]
+        try:
+            yield first
+            yield from steps
+        finally:
+            steps.close()
+
+    return events
+
+
+def _wrap_async_events(handler: Handler, original: Any) -> Any:
+    @functools.wraps(original)
+    async def events(self: Any, *args: Any, **kwargs: Any) -> Any:
+        steps = original(self, *args, **kwargs)
+        token = _attach(handler, args, kwargs)
+        try:
+            first = await anext(steps)
+        except StopAsyncIteration:
+            return
+        finally:
+            if token is not None:
+                otel_context.detach(token)  # type: ignore[arg-type]
+        try:
+            yield first
+            async for event in steps:
+                yield event
+        finally:
+            await steps.aclose()
+
+    return events

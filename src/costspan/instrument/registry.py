@@ -47,6 +47,16 @@ ROWS: Final = (
         "langchain",
         ("run", "agent", "tool", "step", "call"),
     ),
+    Row("openai", "openai", "openai._base_client", "costspan.instrument.openai", "openai", ("call",)),
+    Row("anthropic", "anthropic", "anthropic._base_client", "costspan.instrument.anthropic", "anthropic", ("call",)),
+    Row(
+        "crewai",
+        "crewai",
+        "crewai.events.event_bus",
+        "costspan.instrument.crewai",
+        "crewai",
+        ("run", "agent", "tool", "step", "call"),
+    ),
 )
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 UNIT: Final = otel_context.create_key("costspan.unit")
+CALLS_MADE: Final = otel_context.create_key("costspan.calls_made")
+"""A list in a Context: calls that open inside it are noted there. For hooks that must know whether a layer below told."""
 OPEN_MAX: Final = 50_000
 """Units that may be open at once; the oldest beyond it is ended as interrupted, so that memory stays bounded."""
 
@@ -43,6 +45,7 @@ class Unit:
 
     __slots__ = (
         "__weakref__", "attributes", "context", "kind", "name", "owner", "parent", "run_id", "span", "started_ns", "state",
+        "told",
     )  # fmt: skip
 
     def __init__(self, kind: str, name: str | None, parent: Unit | None, attributes: dict[str, AttributeValue]) -> None:
@@ -54,8 +57,19 @@ class Unit:
         self.run_id: str = uuid4().hex if parent is None else parent.run_id
         self.owner: Owner = NOBODY
         self.state: object = None
+        self.told: list[Deposit] | None = None
+        """On a framework's call, a list: an SDK's request inside it leaves what it knows here and opens no span."""
         self.span: Span
         self.context: Context
+
+
+class Deposit(Protocol):
+    """What an SDK's request leaves on the unit of the framework's call that it belongs to."""
+
+    retries: int
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """What is known now, whether the request has ended or not."""
 
 
 class Desk(Protocol):
@@ -129,6 +143,9 @@ class Spans:
             agent = owner.agent or attrs.get(c.AGENT_NAME)
             unit.owner = owner = Owner(owner.workflow, str(agent) if agent else None, owner.step, owner.tool)
             self._note_owner(attrs, owner)
+            made = base.get(CALLS_MADE)
+            if isinstance(made, list):
+                made.append(unit)
         else:
             operation = attrs.get(c.OPERATION_NAME) or _OPERATION.get(kind)
             if operation is not None:
@@ -160,7 +177,7 @@ class Spans:
         if owner.agent:
             attrs[c.AGENT_NAME] = owner.agent
         if owner.step:
-            attrs[c.STEP] = owner.step
+            attrs.setdefault(c.STEP, owner.step)
         if owner.tool:
             attrs[c.TOOL] = owner.tool
 
@@ -193,6 +210,10 @@ class Spans:
         finally:
             span.end(ended_ns)
 
+
+    def is_open(self, unit: Unit) -> bool:
+        """True until the unit is closed."""
+        return id(unit) in self._open
 
     def open_units(self) -> list[Unit]:
         """A snapshot of what is open, outermost first."""
@@ -227,9 +248,13 @@ def current() -> Unit | None:
 
 
 class Switch:
-    """Where the hooks find `Spans` while costspan is enabled; `spans` is None while it is not."""
+    """Where the hooks find `Spans` while costspan is enabled; `spans` is None while it is not.
+
+    `ask_stream_usage`: ask providers for the usage of streams whose caller has not, and hide the extra chunk.
+    """
 
     spans: Spans | None = None
+    ask_stream_usage: bool = False
 
 
 SWITCH: Final = Switch()

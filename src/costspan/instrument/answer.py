@@ -1,0 +1,124 @@
+"""What a provider told, as attributes of a call's span; and what a layer beneath adds to the call of a layer above.
+
+A framework's call that is open while an SDK's request runs inside it stays the only span of that call. The SDK leaves what
+it knows on the unit (`Unit.told`), and the framework's file asks for it at the end: `with_deposits`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from costspan import conventions as c
+from costspan.instrument.spans import is_cancel
+from costspan.normalise.extracted import NO_USAGE_FOUND
+from costspan.normalise.span_costspan import usage_attributes
+from costspan.records import MISSING, NO_USAGE
+
+if TYPE_CHECKING:
+    from costspan.instrument.spans import Unit
+    from costspan.normalise.extracted import Extracted
+
+REFUSAL_STATUS: Final = 400
+"""The first HTTP status by which a provider turns a request down."""
+_SUMMED: Final = (
+    c.INPUT_TOKENS,
+    c.OUTPUT_TOKENS,
+    c.CACHE_READ_TOKENS,
+    c.CACHE_WRITE_TOKENS,
+    c.CACHE_WRITE_1H_TOKENS,
+    c.REASONING_TOKENS,
+    c.AUDIO_INPUT_TOKENS,
+    c.AUDIO_OUTPUT_TOKENS,
+)
+_FILLED: Final = (
+    c.RESPONSE_MODEL,
+    c.RESPONSE_ID,
+    c.FINISH_REASONS,
+    c.OPENAI_SERVICE_TIER,
+    c.ANTHROPIC_SERVICE_TIER,
+    c.HTTP_STATUS_CODE,
+)
+"""What a deposit may add where the layer above does not know it. Never usage, which is added up or left alone."""
+
+
+def told(found: Extracted) -> dict[str, Any]:
+    """An `Extracted` as span attributes; what is unknown is left out."""
+    answer: dict[str, Any] = dict(usage_attributes(found.usage))
+    if found.model:
+        answer[c.RESPONSE_MODEL] = found.model
+    if found.response_id:
+        answer[c.RESPONSE_ID] = found.response_id
+    if found.finish_reason:
+        answer[c.FINISH_REASONS] = (found.finish_reason,)
+    if found.service_tier:
+        name = c.ANTHROPIC_SERVICE_TIER if found.provider == "anthropic" else c.OPENAI_SERVICE_TIER
+        answer[name] = found.service_tier
+    if found.stated_cost_usd is not None:
+        answer[c.STATED_COST] = str(found.stated_cost_usd)
+    if found.fees:
+        answer[c.FEES] = json.dumps(dict(found.fees))
+    if found.cache_hit:
+        answer[c.CACHE_HIT] = True
+    if found.problems and found.problems != (NO_USAGE_FOUND,) and found.usage is not NO_USAGE:
+        answer[c.USAGE_PROBLEMS] = found.problems
+    return answer
+
+
+def why_unhappy(error: BaseException, *, known: bool, began: bool, ended: bool) -> dict[str, Any]:
+    """The reason attributes of a call that failed or was left.
+
+    `known`: its usage is. `began`: the provider had answered with success; `ended`: with all of its answer.
+    """
+    if is_cancel(error):
+        return {c.WASTE: "aborted"} if known else {c.WASTE: "aborted", c.MISSING_REASON: "aborted"}
+    if known:
+        cut_short = type(error).__name__ == "LengthFinishReasonError"
+        return {c.WASTE: "truncated" if cut_short else "failed_parse" if ended else "error"}
+    status = getattr(error, "status_code", None)
+    if not began and isinstance(status, int) and status >= REFUSAL_STATUS:
+        return {c.HTTP_STATUS_CODE: status}
+    return {c.MISSING_REASON: "error"} if began else {}
+
+
+def with_deposits(unit: Unit, attributes: dict[str, Any]) -> dict[str, Any]:
+    """A framework's final attributes of a call, completed by what the SDK's requests inside it were told.
+
+    The framework's own usage wins. Where it has none, that of the requests is added up: LangChain drops the counts that
+    Anthropic tells at the start of a stream that is then abandoned.
+    """
+    deposits, unit.told = unit.told, None
+    if not deposits:
+        return attributes
+    retries = sum(deposit.retries for deposit in deposits)
+    if retries:
+        attributes[c.RETRY_COUNT] = retries
+    found = [deposit.attributes() for deposit in deposits]
+    if attributes.get(c.USAGE_SOURCE, MISSING) == MISSING and not attributes.get(c.CACHE_HIT):
+        _add_usage(attributes, found)
+    for name in _FILLED:
+        for deposit in found:
+            if name in deposit:
+                attributes.setdefault(name, deposit[name])
+    return attributes
+
+
+def _add_usage(attributes: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    telling = [deposit for deposit in found if any(name in deposit for name in _SUMMED)]
+    if not telling:
+        return
+    for name in _SUMMED:
+        counts = [deposit[name] for deposit in telling if name in deposit]
+        if counts:
+            attributes[name] = sum(counts)
+        else:
+            attributes.pop(name, None)
+    if all(deposit.get(c.USAGE_SOURCE) != MISSING for deposit in found):
+        attributes[c.USAGE_SOURCE] = telling[0][c.USAGE_SOURCE]
+        attributes.pop(c.MISSING_REASON, None)
+    else:
+        attributes[c.USAGE_SOURCE] = MISSING
+    for name in (c.STATED_COST, c.FEES):
+        for deposit in telling[:1]:
+            if name in deposit:
+                attributes.setdefault(name, deposit[name])
