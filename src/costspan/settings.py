@@ -6,6 +6,7 @@ OpenTelemetry's own variables are used wherever one exists; ours are few and sta
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ class Settings:
     prices: Path | None = None
     budgets: Path | None = None
     estimate: bool = False
+    history: Path | None = None
     ask_stream_usage: bool = False
     traces: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         prices=_path(env, "COSTSPAN_PRICES"),
         budgets=_path(env, "COSTSPAN_BUDGETS"),
         estimate=_choice(env, "COSTSPAN_ESTIMATE", "off", SWITCHES) == "on",
+        history=_history(env),
         ask_stream_usage=_choice(env, "COSTSPAN_ASK_STREAM_USAGE", "off", SWITCHES) == "on",
         traces=_exporters(env, "OTEL_TRACES_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))),
         metrics=_exporters(env, "OTEL_METRICS_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"))),
@@ -74,6 +77,29 @@ def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str,
 def _path(env: Mapping[str, str], name: str) -> Path | None:
     value = env.get(name, "").strip()
     return Path(value).expanduser() if value else None
+
+
+def history_path(environment: Mapping[str, str] | None = None) -> Path:
+    """Where the history is unless told otherwise: `costspan/history.db` in the platform's folder for data of programs."""
+    env = os.environ if environment is None else environment
+    home = Path.home()
+    if env.get("XDG_DATA_HOME"):
+        folder = Path(env["XDG_DATA_HOME"])
+    elif sys.platform == "win32":
+        folder = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        folder = home / "Library" / "Application Support"
+    else:
+        folder = home / ".local" / "share"
+    return folder / "costspan" / "history.db"
+
+
+def _history(env: Mapping[str, str]) -> Path | None:
+    """`COSTSPAN_HISTORY`: on, off, or a file."""
+    value = env.get("COSTSPAN_HISTORY", "").strip()
+    if value.lower() in ("", *SWITCHES):
+        return history_path(env) if value.lower() == "on" else None
+    return Path(value).expanduser()
 
 
 def _exporters(env: Mapping[str, str], name: str, otlp_endpoint: bool) -> tuple[str, ...]:

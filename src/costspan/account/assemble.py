@@ -21,6 +21,7 @@ from costspan.records import CALL, TOOL, Duplicate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from costspan.account.cachehit import CacheHits
     from costspan.account.fold import Group
     from costspan.account.owner import Unit
     from costspan.records import Call, Owner, Reading, Run, SpanRecord, Totals
@@ -42,15 +43,20 @@ class Assembled(NamedTuple):
     notes: tuple[str, ...]
 
 
-def assemble(spans: Sequence[tuple[SpanRecord, Reading | None]], *, make: Make) -> Assembled:
-    """Fold duplicates, find owners and runs, and sum. `make` prices one call; spans without a reading only link others."""
+def assemble(
+    spans: Sequence[tuple[SpanRecord, Reading | None]], *, make: Make, hits: CacheHits | None = None
+) -> Assembled:
+    """Fold duplicates, find owners and runs, and sum. `make` prices one call; spans without a reading only link others.
+
+    `hits` remembers answers of earlier sets, so that a cache hit is known across them.
+    """
     tree = Tree(spans)
     found = units(tree)
     runs = _open_runs(tree, found)
     overall = Tally()
     lone: list[Call] = []
     duplicates: list[tuple[str, str]] = []
-    for group in fold(spans, tree):
+    for group in fold(spans, tree, hits):
         record = spans[group.kept][0]
         unit = _home(group, found, spans)
         owner = lone_owner(group.reading) if unit is None else _owner(unit, group.reading)

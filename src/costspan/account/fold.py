@@ -48,13 +48,16 @@ class Group(NamedTuple):
     reading: Reading
 
 
-def fold(spans: Sequence[tuple[SpanRecord, Reading | None]], tree: Tree | None = None) -> list[Group]:
+def fold(
+    spans: Sequence[tuple[SpanRecord, Reading | None]], tree: Tree | None = None, hits: CacheHits | None = None
+) -> list[Group]:
     """Group the model calls of `spans` into calls, in order of time; readings of other kinds only give parent links.
 
     A reading that repeats its children's sum counts only where no call lies beneath it. A span delivered twice counts once.
+    `hits` remembers answers from one set of spans to the next, where a set is a part of what a process sees.
     """
     layers = call_layers(tree or Tree(spans))
-    hits = CacheHits()
+    hits = hits or CacheHits()
     return [_group(cluster, hits) for cluster in clusters(layers)]
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from costspan.records import Call, Run, ToolTotals
 
 _REPORTED, _ESTIMATED, _MISSING, _REFUSED, _HIT = range(len(EVIDENCE))
-_INT_MAX: Final = (1 << 62) - 1
+_COUNT_MAX: Final = 10**12
 _CALL_COLUMNS: Final = (
     "run", "place", "dim", "started_ns", "duration_ns", "span_id", "evidence", "error", *AMOUNTS, "reason",
 )  # fmt: skip
@@ -245,5 +245,5 @@ def _time(ns: int) -> int:
 
 
 def _count(value: int | None) -> int | None:
-    """A count that SQLite can hold and still add to; what is greater is no count."""
-    return value if value is None or 0 <= value <= _INT_MAX >> 16 else None
+    """A count that 64 bits can still add up; what is greater is no count of tokens."""
+    return value if value is None or 0 <= value <= _COUNT_MAX else None

@@ -8,38 +8,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from costspan.errors import HistoryError
 from costspan.history.schema import STEPS, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from pathlib import Path
 
 BUSY_SECONDS: Final = 10.0
 READERS_KEPT: Final = 8
 _APPLICATION_ID: Final = 0x636F7374  # "cost"
-
-
-def default_path(environment: Mapping[str, str] | None = None) -> Path:
-    """Where the history is unless told otherwise: the platform's folder for data of programs."""
-    env = os.environ if environment is None else environment
-    given = env.get("XDG_DATA_HOME", "")
-    home = Path.home()
-    if given:
-        folder = Path(given)
-    elif sys.platform == "win32":
-        folder = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        folder = home / "Library" / "Application Support"
-    else:
-        folder = home / ".local" / "share"
-    return folder / "costspan" / "history.db"
 
 
 class Database:

@@ -12,12 +12,13 @@ from typing import Final
 
 NANO: Final = Decimal(10) ** 9
 _CONTEXT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
-_MAX: Final = 2**63 - 1
+_MAX: Final = 10**15
+"""A call of more than a million dollars is a mistake of whoever told it, and sums must stay within 64 bits."""
 
 
 def to_nano(amount: Decimal | None) -> int | None:
-    """Whole nano-dollars of an amount in dollars; None stays None, and so does what no 64-bit number can hold."""
-    if amount is None or not amount.is_finite():
+    """Whole nano-dollars of an amount in dollars; None stays None, and so becomes an absurd one."""
+    if amount is None or not amount.is_finite() or abs(amount) > _MAX:
         return None
     nano = int(_CONTEXT.multiply(amount, NANO).to_integral_value(ROUND_HALF_EVEN))
     return nano if -_MAX <= nano <= _MAX else None

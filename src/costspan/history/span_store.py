@@ -114,10 +114,14 @@ class SpanStore:
         return found
 
 
-def open_traces(db: sqlite3.Connection, limit: int) -> list[tuple[int, int]]:
-    """(trace id, when it was last added to) of traces that are not settled, the oldest first."""
-    found = db.execute("SELECT trace_id, seen_ns FROM traces WHERE settled = 0 ORDER BY seen_ns LIMIT ?", (limit,))
-    return [(int.from_bytes(trace_id, "big"), seen_ns) for trace_id, seen_ns in found]
+def open_traces(db: sqlite3.Connection, limit: int) -> list[tuple[int, bool]]:
+    """(trace id, whether a root of it has ended) of traces that are not settled, the newest first."""
+    found = db.execute(
+        "SELECT trace_id, EXISTS (SELECT 1 FROM spans WHERE trace = t.id AND parent_id IS NULL AND duration_ns IS NOT NULL) "
+        "FROM traces t WHERE settled = 0 ORDER BY seen_ns DESC LIMIT ?",
+        (limit,),
+    )
+    return [(int.from_bytes(trace_id, "big"), bool(ended)) for trace_id, ended in found]
 
 
 def relatives(db: sqlite3.Connection, trace_id: int) -> list[int]:

@@ -82,13 +82,14 @@ class Store:
     def _settled(db: sqlite3.Connection, traces: Sequence[int], cluster: int) -> Iterator[int]:
         """Mark traces as settled; answers with the clusters that they were in."""
         for trace in traces:
-            (old,) = db.execute("SELECT coalesce(cluster, id) FROM traces WHERE id = ?", (trace,)).fetchone()
-            yield old
+            old = db.execute("SELECT coalesce(cluster, id) FROM traces WHERE id = ?", (trace,)).fetchone()
+            if old is not None:  # else retention was quicker
+                yield old[0]
             db.execute("UPDATE traces SET settled = 1, cluster = ? WHERE id = ?", (cluster if len(traces) > 1 else None, trace))
 
     # --- what an unfinished trace needs ----------------------------------------------------------------
-    def open_traces(self, limit: int) -> list[tuple[int, int]]:
-        """(trace id, last seen) of traces that were not settled when the last writer ended."""
+    def open_traces(self, limit: int) -> list[tuple[int, bool]]:
+        """(trace id, whether a root of it has ended) of traces that were not settled when the last writer ended."""
         with self.database.reading() as db:
             return open_traces(db, limit)
 
@@ -102,12 +103,14 @@ class Store:
         with self.database.reading() as db:
             return load(db, trace_ids, limit=limit)
 
-    def count_spans(self, trace_id: int) -> int:
-        """How many spans of a trace are stored; another process may have written some of them."""
+    def incomplete(self, counts: Mapping[int, int]) -> set[int]:
+        """Of these traces (with how many of its spans are at hand) those of which more, or fewer, are stored."""
         with self.database.reading() as db:
-            key = trace_id.to_bytes(16, "big")
-            sql = "SELECT count(*) FROM spans WHERE trace = (SELECT id FROM traces WHERE trace_id = ?)"
-            return int(db.execute(sql, (key,)).fetchone()[0])
+            return {trace_id for trace_id, count in counts.items() if count != self._stored(db, trace_id)}
+
+    def _stored(self, db: sqlite3.Connection, trace_id: int) -> int:
+        key = self._spans.key(db, trace_id)
+        return int(db.execute("SELECT count(*) FROM spans WHERE trace = ?", (key,)).fetchone()[0])
 
     def booked_spans(self, trace_ids: Iterable[int]) -> set[int]:
         """Span ids (signed) of the calls that these traces were booked with before."""
