@@ -87,7 +87,7 @@ def _section() -> list[Any]:
         p.number("Cost", "Dollars of its own calls.", cost, p.USD, size=small, nothing="No calls"),
         p.number("Tokens", "Input and output of its own calls.", tokens, p.COUNT, size=small, nothing="No calls"),
         p.number("Calls", "Model calls, failed ones too.", calls, p.COUNT, size=small, nothing="No calls"),
-        p.number("Average tokens per call", "Tokens over calls.", ratio(tokens, calls), p.COUNT, size=small, nothing="No calls"),
+        p.number("Average tokens per call", "Tokens over all calls, failed ones too.", ratio(tokens, calls), p.COUNT, size=small, nothing="No calls"),
         p.number("Largest call", "Tokens of its largest call since the process began.", _largest(), p.COUNT, size=small,
                  nothing="No calls"),
         p.number("Input per output", "Input tokens for one output token.", ratio(_tokens(_INPUT), _tokens(_OUTPUT)), p.COUNT,

@@ -23,7 +23,9 @@ WIDTH: Final = 24
 NEWER: Final = frozenset(
     {"percentChangeColorMode", "showPercentChange", "wideLayout", "selectionMode", "namePlacement", "sizing", "maxVizHeight"}
 )
-"""Options that came after Grafana 10.0. The SDK writes them with their defaults, so that leaving them out changes nothing."""
+"""Options of panels that came after Grafana 10.0. The SDK writes them with their defaults, so leaving them out changes nothing."""
+NOT_IN_VARIABLES: Final = frozenset({"allowCustomValue", "auto", "auto_count", "auto_min"})
+"""What the SDK writes for every kind of variable, and what is newer than Grafana 10.0."""
 
 
 def variable(name: str, label: str, metric: str, *chained: str, here: bool = True) -> build.QueryVariable:
@@ -78,6 +80,7 @@ def _environment() -> build.QueryVariable:
 def _others() -> build.DashboardLink:
     return (
         build.DashboardLink("costspan")
+        .icon("dashboard")
         .type(model.DashboardLinkType.DASHBOARDS)
         .tags([TAG])
         .as_dropdown(False)
@@ -122,12 +125,21 @@ def finish(frame: build.Dashboard) -> str:
     """The dashboard's JSON: numbered and laid out, in the form of the oldest Grafana."""
     found = json.loads(JSONEncoder(sort_keys=True).encode(frame.build()))
     found["schemaVersion"] = SCHEMA_VERSION
-    found["templating"]["list"][0]["current"] = {"selected": False, "text": "default", "value": "default"}
+    _old_frame(found)
     _number(found["panels"], 0)
     _place(found["panels"])
     for panel in _every(found["panels"]):
         _old_form(panel)
     return json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _old_frame(found: dict[str, Any]) -> None:
+    found["templating"]["list"][0]["current"] = {"selected": False, "text": "default", "value": "default"}
+    for each in found["templating"]["list"]:
+        for name in NOT_IN_VARIABLES & each.keys():
+            del each[name]
+    for each in (*found["links"], *found["annotations"]["list"]):
+        del each["placement"]  # the SDK's default is a menu of Grafana 12, which hides them
 
 
 def _number(panels: list[dict[str, Any]], last: int) -> int:
@@ -177,5 +189,7 @@ def _old_form(panel: dict[str, Any]) -> None:
     options = panel.get("options") or {}
     for name in NEWER & options.keys():
         del options[name]
+    if panel["type"] == "bargauge":
+        del options["legend"]
     if panel["type"] == "heatmap":
         options["tooltip"]["show"] = True  # Grafana 10 shows no tooltip without it; newer ones read `mode`, which is there too

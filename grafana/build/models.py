@@ -38,6 +38,12 @@ def _per_million(cost: str, tokens: str) -> str:
     return ratio(f"1e6 *\n{cost}", tokens)
 
 
+def _price() -> str:
+    """Dollars of a million tokens over all models that have a price: tokens without one would make it look lower."""
+    cost, tokens = total(names.COST_USD, _ONE, by=_BY), total(names.TOKENS, _ONE, by=_BY)
+    return _per_million(f"sum (\n{cost}\n)", f"sum (\n{tokens}\nand\n{cost} > 0\n)")
+
+
 def _failed(by: tuple[str, ...] = ()) -> str:
     return share(total(names.CALLS, f'{_ONE}, outcome="error"', by=by), total(names.CALLS, _ONE, by=by))
 
@@ -48,7 +54,7 @@ def _figures() -> list[Any]:
     return [
         p.number("Cost", "Dollars in this range.", cost, p.USD, nothing=_NO_CALLS),
         p.number("Tokens", "Input and output in this range.", tokens, p.COUNT, nothing=_NO_CALLS),
-        p.number("Price per million tokens", "Dollars over tokens, as paid.", _per_million(cost, tokens), p.USD,
+        p.number("Price per million tokens", "Dollars over tokens, as paid; models without a price are left out.", _price(), p.USD,
                  nothing=_NO_CALLS),
         p.number("Cache hits", "Share of the input tokens that were read from the provider's cache.",
                  share(total(names.TOKENS, _CACHED), total(names.TOKENS, _INPUT)), p.SHARE, nothing=_NO_CALLS),

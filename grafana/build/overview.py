@@ -34,7 +34,7 @@ def build() -> Any:
     row(frame, "Is spending under control?", _control())
     row(frame, "How long will the budget last?", _budget())
     row(frame, "Where does it go?", _where())
-    row(frame, "Runs", _runs())
+    row(frame, "How do the runs go?", _runs())
     closed_row(frame, "Limits that the processes enforce themselves", _enforced())
     return frame
 

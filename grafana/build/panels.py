@@ -4,7 +4,7 @@ a unit, the templated data source, and words for "no data"."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from grafana.build.promql import metrics_in
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, table, text, timeseries
@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models import prometheus as prometheus_model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+P = TypeVar("P")
 SOURCE: Final = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 USD: Final = "currencyUSD"
 SHARE: Final = "percentunit"
@@ -172,7 +173,7 @@ def cells(title: str, about: str, query: Query, unit: str, *, size: tuple[int, i
         .max_data_points(120)
         .with_target(_ranged(query, "A").format(prometheus_model.PromQueryFormat.HEATMAP).legend_format("{{le}}"))
     )
-    return _frame(panel, title, about, [query.expr], unit=unit, size=size)
+    return _frame(panel, title, about, [query.expr], unit=COUNT, size=size)
 
 
 def grid(
@@ -235,7 +236,7 @@ def words(title: str, content: str, *, size: tuple[int, int] = (24, 3)) -> text.
 
 
 def _frame(
-    panel: Any,
+    panel: P,
     title: str,
     about: str,
     exprs: Sequence[str],
@@ -244,14 +245,16 @@ def _frame(
     size: tuple[int, int],
     steps: Sequence[tuple[float | None, str]] = (),
     nothing: str = "–",
-) -> Any:
+) -> P:
     """What every panel has."""
+    any_: Any = panel  # the SDK's builders have the same methods and no common type
     metrics = list(dict.fromkeys(metric for expr in exprs for metric in metrics_in(expr)))
     noun = "Metric" if len(metrics) == 1 else "Metrics"
     told = f"{about}\n\n{noun}: {', '.join(f'`{metric}`' for metric in metrics)}" if metrics else about
-    panel.title(title).description(told).datasource(SOURCE).unit(unit).no_value(nothing)
-    panel.mappings([_NO_NUMBER]).span(size[0]).height(size[1])
-    return panel.thresholds(_steps(steps or ((None, "text" if isinstance(panel, stat.Panel) else "green"),)))
+    any_.title(title).description(told).datasource(SOURCE).unit(unit).no_value(nothing)
+    any_.mappings([_NO_NUMBER]).span(size[0]).height(size[1])
+    any_.thresholds(_steps(steps or ((None, "text" if isinstance(panel, stat.Panel) else "green"),)))
+    return panel
 
 
 def _series(queries: Sequence[Query]) -> timeseries.Panel:

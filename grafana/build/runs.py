@@ -31,7 +31,7 @@ def build() -> Any:
         variable("workflow", "Workflow", names.ACTIVE_RUNS),
     )
     row(frame, "Finished runs", [*_figures(), *_heatmaps()])
-    row(frame, "Runs in flight", _in_flight())
+    row(frame, "What is going on right now?", _in_flight())
     row(frame, "Steps", [p.words("Where the steps are", _STEPS)])
     closed_row(frame, "Calls inside the runs (all workflows)", _calls())
     return frame
