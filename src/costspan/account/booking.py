@@ -19,12 +19,16 @@ _REFUSALS: Final = frozenset(
         "BadRequestError",
         "ClientError",
         "ConflictError",
+        "ConnectError",
+        "ConnectTimeout",
         "InternalServerError",
         "ModelNotReadyException",
         "NotFoundError",
         "OverloadedError",
         "ModelThrottledException",
         "PermissionDeniedError",
+        "PoolTimeout",
+        "ProxyError",
         "RateLimitError",
         "RequestTooLargeError",
         "ResourceExhausted",
@@ -43,7 +47,8 @@ _REFUSALS: Final = frozenset(
     }
 )
 """Last part of `error.type` of the errors that provider SDKs raise for an HTTP status, before any answer is generated.
-Time-outs and broken connections are not among them: the provider may have answered and billed."""
+Time-outs and broken connections are not among them: the provider may have answered and billed. Those before the first byte
+is sent (`ConnectError` and the like) are: nothing has reached the provider."""
 
 
 _UNTRUSTED: Final = Unpriced("invalid_usage", "the parts of the usage do not fit its whole")

@@ -44,11 +44,14 @@ def _shapes(message: Any) -> list[tuple[str, str, int, str]] | None:
             shapes = [("tool", "", _size(block.get("content")), str(block.get("tool_use_id") or "")) for block in results]
             return [*shapes, (kind, "", rest, "")] if rest else shapes
     answers = str(message.get("tool_call_id") or "")
-    if kind == "function_call_output":
+    if kind.endswith("_call_output"):
         kind, answers, content = "tool", str(message.get("call_id") or ""), message.get("output")
     elif content is None:
         content = message
-    return [(kind, "", _size(content) + _size(message.get("tool_calls")), answers)]
+        if kind.endswith("_call") or kind == "reasoning":
+            kind = "assistant"  # an item of the responses API that the model wrote
+    calls = 0 if content is message else _size(message.get("tool_calls"))
+    return [(kind, "", _size(content) + calls, answers)]
 
 
 def _size(part: Any) -> int:
@@ -60,6 +63,6 @@ def _size(part: Any) -> int:
     if type(part) is not dict:
         return 0
     size = sum(_size(part.get(name)) for name in _TEXTS)
-    size += _size(part.get("content")) + _size(part.get("function"))
+    size += _size(part.get("content")) + _size(part.get("function")) + _size(part.get("tool_calls"))
     given = part.get("input")
     return size + len(str(given)) if type(given) is dict else size

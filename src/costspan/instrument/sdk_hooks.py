@@ -48,13 +48,12 @@ class Foreign:
 
     __slots__ = ("before",)
 
-    def enter(self) -> None:
-        """Hide the outer request."""
+    def __init__(self) -> None:
         self.before = MAKING.get()
         MAKING.set(None)
 
     def leave(self) -> None:
-        """Show it again."""
+        """Show the outer request again."""
         if MAKING.get() is None:
             MAKING.set(self.before)
 
