@@ -12,7 +12,11 @@ from costspan import records
 from costspan.frozen import frozen
 from costspan.records import Call, Cost, Totals, Usage
 
-RECORDS = [kind for kind in vars(records).values() if dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen]
+RECORDS = [
+    kind
+    for kind in vars(records).values()
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+]
 
 
 @frozen

@@ -44,16 +44,16 @@ class Assembled(NamedTuple):
 
 
 def assemble(
-    spans: Sequence[tuple[SpanRecord, Reading | None]], *, make: Make, hits: CacheHits | None = None
+    spans: Sequence[tuple[SpanRecord, Reading | None]], *, make: Make, hits: CacheHits | None = None, overall: Tally | None = None
 ) -> Assembled:
     """Fold duplicates, find owners and runs, and sum. `make` prices one call; spans without a reading only link others.
 
-    `hits` remembers answers of earlier sets, so that a cache hit is known across them.
+    `hits` remembers answers of earlier sets, so that a cache hit is known across them; `overall` goes on from theirs.
     """
     tree = Tree(spans)
     found = units(tree)
     runs = _open_runs(tree, found)
-    overall = Tally()
+    overall = overall if overall is not None else Tally()
     lone: list[Call] = []
     duplicates: list[tuple[str, str]] = []
     for group in fold(spans, tree, hits):

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.conventions import RUN_ID
 from costspan.intake.kinship import Kinship
-from costspan.records import Reading, SpanRecord, Usage
+from costspan.records import CALL, Reading, SpanRecord, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Pair = tuple[SpanRecord, Reading | None]
 
@@ -55,6 +55,7 @@ class Hold:
         self._traces: dict[int, list[Pair]] = {}
         self._kinship = Kinship()
         self._disk: _Disk | None = None
+        self._started: dict[int, int] = {}
         self._waiting = 0
         self.count = 0
 
@@ -65,7 +66,7 @@ class Hold:
 
     def add(self, record: SpanRecord, reading: Reading | None) -> None:
         """Keep one span; its attributes are let go."""
-        if reading is not None:
+        if reading is not None and (reading.kind == CALL or reading.repeats_children):
             self._kinship.add(record, reading)
         slim(record)
         pairs = self._traces.get(record.trace_id)
@@ -80,9 +81,16 @@ class Hold:
     def _write(self) -> None:
         if self._disk is None:
             self._disk = _Disk()
+        self._note_starts()
         self._disk.write(self._traces)
         self._traces = {}
         self._waiting = 0
+
+    def _note_starts(self) -> None:
+        started = self._started
+        for trace_id, pairs in self._traces.items():
+            first = min([record.start_ns for record, _ in pairs])
+            started[trace_id] = min(first, started.get(trace_id, first))
 
     def batches(self) -> Iterator[list[Pair]]:
         """Everything that was added, each trace whole and together with what it may share calls with; in order of time.
@@ -90,15 +98,16 @@ class Hold:
         What a batch has is let go here, so the caller may do so too.
         """
         if self._disk is None:
-            yield from self._batched(self._traces, self._traces.pop)
+            self._note_starts()
+            yield from self._batched(self._traces.pop)
             return
         self._write()
         with self._disk as disk:
-            yield from self._batched(disk.places, disk.read)
+            yield from self._batched(disk.read)
 
-    def _batched(self, trace_ids: Iterable[int], take: Callable[[int], list[Pair]]) -> Iterator[list[Pair]]:
+    def _batched(self, take: Callable[[int], list[Pair]]) -> Iterator[list[Pair]]:
         batch: list[Pair] = []
-        for family in self._kinship.families(list(trace_ids)):
+        for family in self._kinship.families(self._started):
             for trace_id in family:
                 batch += take(trace_id)
             if len(batch) >= BATCH_SPANS:

@@ -125,7 +125,7 @@ def _attributes(pairs: object) -> dict[str, object]:
 def _value(value: AnyValue) -> object:
     kind = value.WhichOneof("value")
     if kind == "array_value":
-        return [_value(item) for item in value.array_value.values]
+        return [item.string_value or _value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
         return {pair.key: _value(pair.value) for pair in value.kvlist_value.values}
     plain: object = getattr(value, kind) if kind else None

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 BY: Final = ("agent", "model", "tool", "day", "workflow", "provider")
 """What calls can be grouped by. `tool` is the tool inside which a call was made, `day` the UTC day on which it began."""
-_CYCLE: Final = "their own ancestor"
+_CYCLE: Final = "own ancestor"
 """Of the oddities that `assemble` notes, the one that no correct program produces."""
+_BATCHES_BETWEEN: Final = 50
+"""Batches between two looks for garbage: with their runs they hold some ten megabytes."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS: Final = 86_400 * 10**9
 
@@ -104,6 +106,7 @@ def _without_gc() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.unfreeze()
         if was_on:
             gc.enable()
 
@@ -133,13 +136,19 @@ class _Reporter:
             keep(record, reading)
         report.spans, report.genai_spans = hold.count, genai
         told_ids: set[str] = set()
+        gc.freeze()
+        young = 0
         for batch in hold.batches():
-            self._batch(assemble(batch, make=self._make), told_ids if spans.records else None)
+            found = assemble(batch, make=self._make, overall=self._totals)
+            self._batch(found, told_ids if spans.records else None)
             batch.clear()
-            if hold.packed:
-                gc.collect()
-        for record in spans.records:
-            self._record(from_record(record), told_ids)
+            young += 1
+            if young >= _BATCHES_BETWEEN:
+                # What was assembled refers to itself in circles; what was read does not, and is not looked through again.
+                gc.collect(0)
+                young = 0
+        for told in spans.records:
+            self._record(from_record(told), told_ids)
         return self._closed()
 
     def _make(self, record: SpanRecord, reading: Reading, owner: Owner) -> Call:
@@ -153,11 +162,8 @@ class _Reporter:
         self._count(found.lone_calls, self._lone)
         self._report.duplicates.update(found.duplicates)
         for note in found.notes:
-            if _CYCLE in note:
-                self._report.problems.add("trace", "", note)
-                continue
-            number, _, text = note.partition(" ")
-            self._notes[text.partition(" ")[2] if number.isdigit() else note] += int(number) if number.isdigit() else 1
+            count, _, text = note.partition(" ")
+            self._notes[text] += int(count)
 
     def _run(self, run: Run) -> None:
         self._report.runs += 1
@@ -167,18 +173,21 @@ class _Reporter:
     def _record(self, run: Run, told_ids: set[str]) -> None:
         """A run record; the same run may be there as spans, or as a second copy of the record."""
         if run.id in told_ids or any(trace_id in told_ids for trace_id in run.trace_ids):
-            self._notes["given twice, as a run record and as spans or another record: counted once"] += 1
+            self._notes["run records tell of runs that are here as spans or as another record: counted once"] += 1
             return
         told_ids.update((run.id, *run.trace_ids))
         if run.totals.calls and not run.calls:
             self._report.problems.add(run.id, "", "a run record without its calls was left out: nothing in it can be checked")
             return
+        for call in run.calls:
+            self._totals.add(call)
         self._run(run)
 
     def _count(self, calls: Iterable[Call], also: Tally | None) -> None:
-        totals, by, see = self._totals, self._by, self._see
+        by, see = self._by, self._see
+        if not by and see is None and also is None:
+            return
         for call in calls:
-            totals.add(call)
             if also is not None:
                 also.add(call)
             if by:
@@ -195,7 +204,12 @@ class _Reporter:
         report.totals, report.lone = self._totals.freeze(), self._lone.freeze()
         groups = [Group(key, tally.freeze()) for key, tally in self._groups.items()]
         report.groups = tuple(sorted(groups, key=_dearest_first if "day" not in self._by else _in_order))
-        report.notes = tuple(f"{count:,} {'span' if count == 1 else 'spans'} {text}" for text, count in self._notes.items())
+        for text, count in self._notes.items():
+            note = f"{count:,} {text}"
+            if _CYCLE in text:
+                report.problems.add("the traces", "", note)
+            else:
+                report.notes = (*report.notes, note)
         return report
 
 
