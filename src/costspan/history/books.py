@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan.history.interning import plain
 from costspan.history.money import to_nano
 from costspan.history.queries import DAY_NS, HOUR_NS
+from costspan.history.run_codec import encode
 from costspan.history.run_queries import EVIDENCE, signed
 from costspan.history.schema import AMOUNTS, COUNTS, MEASURES, TOOL_COUNTS, TOOL_MEASURES
 from costspan.history.span_store import TIME_MAX
@@ -39,10 +40,9 @@ _INSERT_RUN: Final = f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({', 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One run to be booked. `record` is the packed run record. `cluster`: the traces that it was assembled from (serve)."""
+    """One run to be booked. `cluster`: the traces that it was assembled from (serve)."""
 
     run: Run
-    record: bytes
     service: str | None = None
     environment: str | None = None
     cluster: int | None = None
@@ -82,7 +82,7 @@ class Books:
             max(_time(run.ended_ns), started), run.outcome, len(run.agents), len(run.tools), duplicates, booked_ns, *figures,
         )  # fmt: skip
         (key,) = db.execute(_INSERT_RUN, values).fetchone()
-        db.execute("INSERT INTO records VALUES (?, ?)", (key, entry.record))
+        db.execute("INSERT INTO records VALUES (?, ?)", (key, encode(run)))
         db.executemany(_INSERT_CALL, [(key, place, *row) for place, row in enumerate(rows)])
         for row in rows:
             sums.call(row, 1)

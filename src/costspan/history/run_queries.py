@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan.errors import UsageError
 from costspan.history.packing import unpack
 from costspan.history.queries import texts_of
+from costspan.history.run_codec import decode
 from costspan.history.rows import Gap, RunFilter, RunRow, SpanDetail, SpanRow, Sums
 from costspan.history.schema import MEASURES
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+
+    from costspan.records import Run
 
 LAST: Final = "last"
 SORTS: Final = {
@@ -91,13 +94,13 @@ def find_run(db: sqlite3.Connection, name: str) -> RunRow | None:
     return _run_rows(db, found)[0] if found else None
 
 
-def record(db: sqlite3.Connection, row: RunRow) -> dict[str, Any] | None:
-    """The run record (JSON, as `report.run_json.to_record` wrote it); `report.run_read.from_record` makes a `Run` of it.
+def load_run(db: sqlite3.Connection, row: RunRow) -> Run | None:
+    """The whole run, exact: what `report` renders and `report.run_json.to_record` makes a record of.
 
     None where retention has removed it and only the row is left.
     """
     found = db.execute("SELECT body FROM records WHERE run = ?", (row.key,)).fetchone()
-    return None if found is None else unpack(found[0])
+    return None if found is None else decode(found[0])
 
 
 def spans(db: sqlite3.Connection, row: RunRow, *, limit: int = SPANS_MAX) -> list[SpanRow]:

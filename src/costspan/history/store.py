@@ -127,4 +127,4 @@ class Store:
 
 
 def _within(entry: Entry, cluster: int | None) -> Entry:
-    return Entry(entry.run, entry.record, entry.service, entry.environment, cluster, entry.lone)
+    return Entry(entry.run, entry.service, entry.environment, cluster, entry.lone)

@@ -13,7 +13,7 @@ from costspan.history.run_queries import signed
 from costspan.records import TOOL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from costspan.account.meters import Meters
     from costspan.records import Call, Reading, Run, SpanRecord, ToolTotals
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     Pair = tuple[SpanRecord, Reading | None]
 
 RUNS_REMEMBERED: Final = 20_000
+
+
+def tool_spans(spans: Iterable[Pair]) -> dict[int, list[Pair]]:
+    """The spans of tools, by trace."""
+    found: dict[int, list[Pair]] = {}
+    for record, reading in spans:
+        if reading is not None and reading.kind == TOOL:
+            found.setdefault(record.trace_id, []).append((record, reading))
+    return found
 
 
 class Metering:
@@ -40,8 +49,8 @@ class Metering:
             for duplicate in call.duplicates:
                 self._meters.duplicate(call.scope, duplicate.scope)
 
-    def run(self, run: Run, spans: Sequence[Pair]) -> None:
-        """Count a finished run and its tools, once."""
+    def run(self, run: Run, executions: Mapping[int, Sequence[Pair]]) -> None:
+        """Count a finished run and its tools, once. `executions`: tool spans by trace, from `tool_spans`."""
         if run.id in self._runs or any(call.metered for call in run.calls):
             return
         self._runs[run.id] = None
@@ -49,16 +58,15 @@ class Metering:
             self._runs.popitem(last=False)
         self._meters.run(run)
         if run.tools:
-            self._tools(run, spans)
+            self._tools(run, executions)
 
-    def _tools(self, run: Run, spans: Sequence[Pair]) -> None:
-        traces = {int(trace_id, 16) for trace_id in run.trace_ids}
-        executions: dict[str, list[Pair]] = {}
-        for record, reading in spans:
-            if reading is not None and reading.kind == TOOL and record.trace_id in traces:
-                executions.setdefault(reading.name or record.name, []).append((record, reading))
+    def _tools(self, run: Run, executions: Mapping[int, Sequence[Pair]]) -> None:
+        inside: dict[str, list[Pair]] = {}
+        for trace_id in run.trace_ids:
+            for record, reading in executions.get(int(trace_id, 16), ()):
+                inside.setdefault((reading.name if reading is not None else None) or record.name, []).append((record, reading))
         for tool in run.tools:
-            found = sorted(executions.get(tool.name, ()), key=lambda pair: pair[0].start_ns)
+            found = sorted(inside.get(tool.name, ()), key=lambda pair: pair[0].start_ns)
             # Two instrumentations of one framework both tell of an execution; the run knows how many there were.
             for record, reading in found[: tool.calls]:
                 self._tool(tool, record, reading)

@@ -11,11 +11,9 @@ from costspan.account.assemble import assemble
 from costspan.account.booking import make_call
 from costspan.account.cachehit import CacheHits
 from costspan.history.books import Entry
-from costspan.history.packing import pack
 from costspan.records import RUN
-from costspan.report.run_json import to_record
 from costspan.server.lone import lone_runs
-from costspan.server.metering import Metering
+from costspan.server.metering import Metering, tool_spans
 from costspan.server.traces import OpenTraces
 
 if TYPE_CHECKING:
@@ -169,14 +167,15 @@ class Settler:
     def _entry(self, run: Run, *, lone: bool = False) -> Entry:
         trace = self._open.traces.get(_trace(run))
         service, environment = (trace.service, trace.environment) if trace is not None else (None, None)
-        return Entry(run, pack(to_record(run)), service, environment, lone=lone)
+        return Entry(run, service, environment, lone=lone)
 
     def _meter(self, found: Assembled, batch: _Batch, unfinished: set[int]) -> None:
         metering = self._metering
+        executions = tool_spans(batch.pairs)
         for run in found.runs:
             metering.calls(run.calls, batch.before)
             if _trace(run) not in unfinished:
-                metering.run(run, batch.pairs)
+                metering.run(run, executions)
         metering.calls(found.lone_calls, batch.before)
 
     def preview(self, trace_ids: Iterable[int]) -> list[Call]:
