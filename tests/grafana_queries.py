@@ -73,7 +73,7 @@ def _either(values: list[str]) -> str:
 def ask(
     base: str, asked: Asked, variables: dict, *, end: float, range_seconds: int, step: int = 0
 ) -> dict[str, list[tuple[float, float]]]:
-    """Label values (joined) -> points. One point for a figure, one per step for a chart, whose end lies on a step as Grafana's."""
+    """Label values (joined) -> points. One point for a figure; one per step for a chart, which ends on a step."""
     step = step or (BAR_SECONDS if asked.amounts else LINE_SECONDS)
     query = put_in(asked.target["expr"], variables, range_seconds=range_seconds, step_seconds=step)
     if asked.instant:

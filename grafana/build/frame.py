@@ -23,7 +23,7 @@ WIDTH: Final = 24
 NEWER: Final = frozenset(
     {"percentChangeColorMode", "showPercentChange", "wideLayout", "selectionMode", "namePlacement", "sizing", "maxVizHeight"}
 )
-"""Options of panels that came after Grafana 10.0. The SDK writes them with their defaults, so leaving them out changes nothing."""
+"""Options of panels that came after Grafana 10.0. The SDK writes their defaults, so leaving them out changes nothing."""
 NOT_IN_VARIABLES: Final = frozenset({"allowCustomValue", "auto", "auto_count", "auto_min"})
 """What the SDK writes for every kind of variable, and what is newer than Grafana 10.0."""
 

@@ -54,8 +54,8 @@ def _figures() -> list[Any]:
     return [
         p.number("Cost", "Dollars in this range.", cost, p.USD, nothing=_NO_CALLS),
         p.number("Tokens", "Input and output in this range.", tokens, p.COUNT, nothing=_NO_CALLS),
-        p.number("Price per million tokens", "Dollars over tokens, as paid; models without a price are left out.", _price(), p.USD,
-                 nothing=_NO_CALLS),
+        p.number("Price per million tokens", "Dollars over tokens, as paid; models without a price are left out.", _price(),
+                 p.USD, nothing=_NO_CALLS),
         p.number("Cache hits", "Share of the input tokens that were read from the provider's cache.",
                  share(total(names.TOKENS, _CACHED), total(names.TOKENS, _INPUT)), p.SHARE, nothing=_NO_CALLS),
         p.number("First token", "95 of 100 streams began to answer within this time.", first, p.SECONDS, nothing="No streams"),

@@ -113,10 +113,11 @@ def leaves(node, path=()):
 
 OPTIONS_10_0 = {
     "stat": {"reduceOptions", "orientation", "text", "textMode", "colorMode", "graphMode", "justifyMode"},
-    "bargauge": {"reduceOptions", "orientation", "text", "displayMode", "valueMode", "showUnfilled", "minVizWidth", "minVizHeight"},
+    "bargauge": {"reduceOptions", "orientation", "text", "displayMode", "valueMode", "showUnfilled", "minVizWidth",
+                 "minVizHeight"},
     "timeseries": {"legend", "tooltip", "timezone"},
-    "heatmap": {"calculate", "calculation", "color", "filterValues", "rowsFrame", "showValue", "cellGap", "cellRadius", "cellValues",
-                "yAxis", "legend", "tooltip", "exemplars"},
+    "heatmap": {"calculate", "calculation", "color", "filterValues", "rowsFrame", "showValue", "cellGap", "cellRadius",
+                "cellValues", "yAxis", "legend", "tooltip", "exemplars"},
     "table": {"frameIndex", "showHeader", "showTypeIcons", "sortBy", "footer", "cellHeight"},
     "text": {"mode", "content", "code"},
 }  # fmt: skip
@@ -138,8 +139,8 @@ PROPERTIES_10_0 = {"unit", "min", "max", "links", "thresholds", "custom.cellOpti
 DEFAULTS_10_0 = {"unit", "min", "max", "mappings", "thresholds", "noValue", "links", "custom", "color", "decimals"}
 TARGET_10_0 = {"datasource", "expr", "refId", "legendFormat", "instant", "range", "format", "exemplar"}
 PANEL_10_0 = {
-    "id", "type", "title", "description", "datasource", "gridPos", "targets", "options", "fieldConfig", "transformations", "links",
-    "interval", "maxDataPoints", "transparent", "repeatDirection", "pluginVersion",
+    "id", "type", "title", "description", "datasource", "gridPos", "targets", "options", "fieldConfig", "transformations",
+    "links", "interval", "maxDataPoints", "transparent", "repeatDirection", "pluginVersion",
 }  # fmt: skip
 TRANSFORMS_10_0 = {"joinByField", "organize"}
 

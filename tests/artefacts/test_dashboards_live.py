@@ -58,11 +58,13 @@ BY_MODEL = {"gpt": 6 * 1.00 + 0.50 + 0.05, "claude": 4 * 2.00, "mini": 1.10}
 MODEL_TOKENS = {"gpt": 6 * 1200 + 600 + 120, "claude": 16000, "mini": 13200, "mystery": 250}
 MODEL_CALLS = {"gpt": 6 + 1 + 3, "claude": 4, "mini": 110, "mystery": 1}
 TOKEN_TYPES = {
-    "input_uncached": 6 * 600 + 4 * 2000 + 110 * 100 + 500 + 100 + 200, "input_cache_read": 6 * 400, "input_cache_write": 4 * 1000,
+    "input_uncached": 6 * 600 + 4 * 2000 + 110 * 100 + 500 + 100 + 200,
+    "input_cache_read": 6 * 400, "input_cache_write": 4 * 1000,
     "output_visible": 6 * 150 + 4 * 1000 + 110 * 20 + 100 + 20 + 50, "output_reasoning": 6 * 50,
 }  # fmt: skip
 COST_TYPES = {
-    "input_uncached": 6 * 0.60 + 4 * 0.90 + 110 * 0.006 + 0.40 + 0.03, "input_cache_read": 6 * 0.10, "input_cache_write": 4 * 0.30,
+    "input_uncached": 6 * 0.60 + 4 * 0.90 + 110 * 0.006 + 0.40 + 0.03,
+    "input_cache_read": 6 * 0.10, "input_cache_write": 4 * 0.30,
     "output_visible": 6 * 0.20 + 4 * 0.80 + 110 * 0.004 + 0.10 + 0.02, "output_reasoning": 6 * 0.10,
 }  # fmt: skip
 OUTCOMES = {"ok": CALLS - 1, "error": 1}
