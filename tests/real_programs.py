@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +26,7 @@ def missing(what: str, install: str) -> NoReturn:
 def require(*names: str, install: str = INSTALL) -> str:
     """Path of the first of these programs that is here (they are names of one program), or in costspan's cache."""
     for name in names:
-        found = shutil.which(name) or shutil.which(name, path=str(CACHE / "bin"))
+        found = shutil.which(name) or shutil.which(name, path=f"{CACHE / 'bin'}{os.pathsep}{Path(sys.executable).parent}")
         if found:
             return found
     missing(names[0], install)
