@@ -149,6 +149,34 @@ def test_prometheus_keeps_what_month_to_date_needs():
     assert days >= 32
 
 
+def test_grafana_is_provisioned_with_what_compose_runs():
+    """Data sources point at services of compose; dashboards are looked for where compose mounts them; every file is known."""
+    folder = ROOT / "grafana" / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "costspan.yaml").read_text(encoding="utf-8"))
+    providers = yaml.safe_load((folder / "dashboards" / "costspan.yaml").read_text(encoding="utf-8"))
+    assert {sources["apiVersion"], providers["apiVersion"]} == {1}
+    assert isinstance(sources["datasources"], list)
+    assert isinstance(providers["providers"], list)
+    for source in sources["datasources"]:
+        assert {"name", "uid", "type", "url", "access"} <= source.keys()
+        host, port = re.fullmatch(r"http://(\w+):(\d+)", source["url"]).groups()
+        assert any(str(mapping).endswith(f":{port}") for mapping in COMPOSE["services"][host]["ports"])
+    destinations = [to for source in sources["datasources"] for to in source["jsonData"].get("exemplarTraceIdDestinations", [])]
+    assert [to["name"] for to in destinations] == ["trace_id"]
+    assert {to["datasourceUid"] for to in destinations} <= {source["uid"] for source in sources["datasources"]}
+    mounted = {volume.split(":")[1] for volume in COMPOSE["services"]["grafana"]["volumes"]}
+    assert {provider["options"]["path"] for provider in providers["providers"]} <= mounted
+    home = COMPOSE["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (ROOT / "grafana" / "dashboards" / home.rpartition("/")[2]).is_file()
+
+
+def test_scrapes_are_as_often_as_the_data_source_says():
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    text = (ROOT / "grafana" / "provisioning" / "datasources" / "costspan.yaml").read_text(encoding="utf-8")
+    source = next(one for one in yaml.safe_load(text)["datasources"] if one["type"] == "prometheus")
+    assert source["jsonData"]["timeInterval"] == config["global"]["scrape_interval"]
+
+
 def test_kubernetes_rules_and_collector_are_the_tested_ones():
     assert (KUBERNETES / "prometheusrule.yaml").read_text() == rules.prometheus_rule(thresholds.read())
     assert (KUBERNETES / "collector-config.yaml").read_text() == (DEPLOY / "collector" / "collector.yaml").read_text()
