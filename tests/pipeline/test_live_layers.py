@@ -23,12 +23,8 @@ REQUIREMENTS = [
 ]
 OURS_BESIDE = [
     (),
-    ("openinference-langchain",),
-    ("openinference-openai", "openinference-anthropic"),
     ("openinference-langchain", "openinference-openai", "openinference-anthropic"),
-    ("openllmetry-langchain",),
     ("openllmetry-langchain", "openllmetry-openai", "openllmetry-anthropic"),
-    ("official-langchain",),
     ("official-langchain", "official-openai", "official-anthropic"),
     ("openinference-langchain", "openllmetry-langchain", "official-openai", "official-anthropic"),
 ]

@@ -16,6 +16,7 @@ from opentelemetry import context as otel_context
 
 from costspan import guard
 from costspan.instrument.patch import Point
+from costspan.instrument.spans import FIRST_STEP
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from costspan.instrument.langchain import Handler
+    from costspan.instrument.spans import Unit
 
 _STREAM: Final[ContextVar[list[object] | None]] = ContextVar("costspan.stream_step", default=None)
 """While the first step of a stream runs: where the callback leaves the token of the context that it attached."""
@@ -39,11 +41,12 @@ def note_start(run_id: UUID) -> None:
         started.append(run_id)
 
 
-def enter_stream(context: Context) -> None:
+def enter_stream(unit: Unit) -> None:
     """Called when a call opens: attach it if that happens inside the first step of a stream, which will detach it."""
     slot = _STREAM.get()
     if slot is not None and not slot:
-        slot.append(otel_context.attach(context))
+        slot.append(otel_context.attach(unit.context))
+        FIRST_STEP.set(unit)
 
 
 def points(handler: Handler) -> list[Point]:
@@ -70,6 +73,16 @@ def points(handler: Handler) -> list[Point]:
     ]
 
 
+@guard.guarded("langchain.attach")
+def _enter(copied: Any, context: Context) -> None:
+    copied.run(otel_context.attach, context)
+
+
+@guard.guarded("langchain.set_config_context")
+def _context_for(handler: Handler, config: Any) -> Context | None:
+    return handler.context_of(getattr(config.get("callbacks"), "parent_run_id", None))
+
+
 class _InRun:
     """LangChain's context manager, plus our span inside the copied context that it yields."""
 
@@ -82,8 +95,7 @@ class _InRun:
     def __enter__(self) -> Any:
         copied = self._inner.__enter__()
         if self._context is not None:
-            with guard.Guard("langchain.attach"):
-                copied.run(otel_context.attach, self._context)
+            _enter(copied, self._context)
         return copied
 
     def __exit__(self, *error: Any) -> Any:
@@ -93,11 +105,7 @@ class _InRun:
 def _wrap_set_config_context(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     def set_config_context(config: Any, *args: Any, **kwargs: Any) -> Any:
-        context = None
-        with guard.Guard("langchain.set_config_context"):
-            callbacks = config.get("callbacks")
-            context = handler.context_of(getattr(callbacks, "parent_run_id", None))
-        return _InRun(original(config, *args, **kwargs), context)
+        return _InRun(original(config, *args, **kwargs), _context_for(handler, config))
 
     return set_config_context
 
@@ -172,6 +180,7 @@ def _begin_step() -> tuple[list[object], Any]:
 def _end_step(slot: list[object], mark: Any) -> None:
     _STREAM.reset(mark)
     if slot:
+        FIRST_STEP.set(None)
         otel_context.detach(slot[0])  # type: ignore[arg-type]
 
 

@@ -16,7 +16,7 @@ from costspan.instrument import answer, sdk_hooks
 from costspan.instrument.patch import Patches
 from costspan.instrument.request_shape import lengths
 from costspan.instrument.sdk_calls import RAW_HEADER, Ask
-from costspan.instrument.spans import SWITCH, current
+from costspan.instrument.spans import SWITCH, asking
 from costspan.normalise import usage_openai
 from costspan.normalise.usage import extract
 from costspan.records import CALL
@@ -194,7 +194,7 @@ class OpenAI:
         """
         if not SWITCH.ask_stream_usage or (isinstance(options, dict) and "include_usage" in options):
             return False
-        around = current()
+        around = asking()
         return raw is None or (raw == "true" and around is not None and around.told is not None)
 
     def with_usage_asked(self, options: Any) -> Any:

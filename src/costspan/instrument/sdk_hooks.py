@@ -18,7 +18,7 @@ from opentelemetry import context as otel_context
 from costspan import guard
 from costspan.instrument.patch import Point
 from costspan.instrument.sdk_calls import MAKING, SdkCall, of
-from costspan.instrument.spans import SWITCH, current
+from costspan.instrument.spans import SWITCH, asking
 from costspan.instrument.stream import AsyncBody, SyncBody, payloads
 from costspan.normalise.usage import extract
 from costspan.records import CALL, MISSING
@@ -68,7 +68,7 @@ def begin(sdk: Sdk, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     ask = sdk.ask(client, options, stream=kwargs.get("stream") is True)
     if ask is None:
         return (None if MAKING.get() is None else Foreign()), None
-    around = current()
+    around = asking()
     call = SdkCall(sdk, ask, otel_context.get_current())
     changed = sdk.with_usage_asked(options) if ask.asked_usage else None
     if ask.batch:
