@@ -20,7 +20,8 @@ def balanced(seen, provider):
     log = provider.log
     told = [entry.told_usage for entry in log if entry.told_usage is not None]
     assert seen.tokens("input") == sum(usage.input_tokens or 0 for usage in told)
-    assert seen.tokens("output") == sum(usage.output_tokens or 0 for usage in told)
+    # The output at the start of an Anthropic stream is a placeholder: of a stream that is cut nobody knows it.
+    assert seen.tokens("output") == sum(entry.told_usage.output_tokens or 0 for entry in log if entry.told)
     assert seen.metric("costspan_unreported_calls_total") == sum(entry.billed and not entry.told for entry in log)
     assert not open_units()
     assert not trace.get_current_span().get_span_context().is_valid

@@ -172,7 +172,7 @@ async def test_async_streamed_responses_are_counted(seen, provider, aclient):
 def test_a_compressed_raw_stream_is_read_too(seen):
     import gzip
 
-    body = b'data: {"id":"c1","model":"gpt-4o","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
+    body = b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
 
     class Body(httpx2.SyncByteStream):
         def __iter__(self):
