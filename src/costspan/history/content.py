@@ -46,10 +46,12 @@ def kept(attributes: Mapping[str, object]) -> dict[str, object]:
     found: dict[str, object] = {}
     known = _known
     for name, value in attributes.items():
-        if type(value) is int or type(value) is float or type(value) is bool:
-            found[name] = value
-        elif not (known[name] if name in known else is_content(name)):
-            found[name] = value if type(value) is str and len(value) <= TEXT_MAX else _cut(value)
+        kind = type(value)
+        if kind is str:
+            if not (known[name] if name in known else is_content(name)):
+                found[name] = value if len(value) <= TEXT_MAX else _cut(value)  # type: ignore[arg-type]
+        elif kind is int or kind is float or kind is bool or not is_content(name):
+            found[name] = value if kind is not list and kind is not dict else _cut(value)
     if len(found) > ATTRIBUTES_MAX:
         return dict(list(found.items())[:ATTRIBUTES_MAX])
     return found

@@ -125,7 +125,7 @@ def _call(call: Call) -> Json:
     return [
         _call_of(call),
         _usage(call.usage),
-        call.owner,
+        tuple(call.owner),  # a named tuple is not JSON to everybody
         None if cost is None else [_text(cost.amount_usd), _texts(cost.by_type), cost.source, cost.ref],
         None if unpriced is None else [unpriced.reason, unpriced.detail],
         [[other.span_id, other.trace_id, other.scope, _usage(other.usage)] for other in call.duplicates],

@@ -7,7 +7,8 @@ is what the span means, as it was read when it came; so a trace can be assembled
 from __future__ import annotations
 
 from collections import OrderedDict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from costspan.conventions import RUN_ID
@@ -31,9 +32,15 @@ _TRACES_REMEMBERED: Final = 20_000
 _NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
 _INSERT: Final = f"INSERT INTO spans VALUES ({', '.join('?' * 11)})"
 _USAGE: Final = tuple(Usage.__dataclass_fields__)
-_READING: Final = tuple(
-    (name, field.default) for name, field in Reading.__dataclass_fields__.items() if name not in ("kind", "dialect", "usage")
-)
+_READING: Final = (
+    "kind", "dialect", "name", "operation", "provider", "request_model", "response_model", "response_id", "finish_reason",
+    "outcome", "agent", "workflow", "step", "tool", "conversation_id", "tool_call_id", "stream", "time_to_first_token_seconds",
+    "service_tier", "error_type", "missing_reason", "cache_hit", "waste", "metered", "refused", "retry_count", "batch",
+    "repeats_children", "leaves_out_nested", "ends_stream", "request_lengths", "request_hash", "estimator",
+)  # fmt: skip
+"""Fields of a reading in the order in which they are written; new ones go to the end."""
+_usage_of: Final = attrgetter(*_USAGE)
+_reading_of: Final = attrgetter(*_READING)
 
 
 class SpanStore:
@@ -233,33 +240,28 @@ def _body(place: int, record: SpanRecord, reading: Reading | None) -> list[objec
     ]
 
 
-def packed_reading(reading: Reading) -> dict[str, object]:
-    """A reading as JSON: only what differs from the defaults."""
-    found: dict[str, object] = {"kind": reading.kind, "dialect": reading.dialect}
-    for name, default in _READING:
-        value = getattr(reading, name)
-        if value is not default and value != default:
-            found[name] = value
-    if reading.usage is not NO_USAGE:
-        usage = reading.usage
-        found["usage"] = [getattr(usage, name) for name in _USAGE]
+def packed_reading(reading: Reading) -> list[object]:
+    """A reading as JSON: its usage, its plain fields, and what few have."""
+    few: dict[str, object] = {}
     if reading.fees is not None:
-        found["fees"] = dict(reading.fees)
-    return found
+        few["fees"] = dict(reading.fees)
+    if reading.stated_cost_usd is not None:
+        few["stated"] = str(reading.stated_cost_usd)
+    if reading.problems:
+        few["problems"] = reading.problems
+    usage = reading.usage
+    return [0 if usage is NO_USAGE else _usage_of(usage), _reading_of(reading), few or 0]
 
 
-def reading_of(packed: Mapping[str, Any]) -> Reading:
-    """A packed reading again; members that this version does not know are left out."""
-    known = {name: value for name, value in packed.items() if name in Reading.__dataclass_fields__}
-    usage = known.pop("usage", None)
-    if "problems" in known:
-        known["problems"] = tuple(known["problems"])
-    if known.get("stated_cost_usd") is not None:
-        try:
-            known["stated_cost_usd"] = Decimal(str(known["stated_cost_usd"]))
-        except InvalidOperation:
-            del known["stated_cost_usd"]
-    reading = Reading(**known)
-    if usage is not None:
+def reading_of(packed: Sequence[Any]) -> Reading:
+    """A packed reading again; what an older file lacks takes its default."""
+    usage, values, few = packed
+    reading = Reading(**dict(zip(_READING, values, strict=False)))
+    if usage:
         reading.usage = Usage(*usage)
+    if few:
+        reading.fees = few.get("fees")
+        reading.problems = tuple(few.get("problems", ()))
+        if "stated" in few:
+            reading.stated_cost_usd = Decimal(few["stated"])
     return reading

@@ -165,7 +165,7 @@ class OpenTraces:
             for record, reading in trace.pairs:
                 if reading is not None:
                     kinship.add(record, reading)
-        return list(kinship.families(self.traces))
+        return list(kinship.families({trace_id: trace.first_ns for trace_id, trace in self.traces.items()}))
 
     def _let_go(self) -> None:
         """More spans than memory is meant for, of traces that go on and on: their spans are on disk and come back from there."""
