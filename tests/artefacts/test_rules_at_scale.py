@@ -106,7 +106,7 @@ def _history(folder: Path, now: int) -> None:
 
 
 def _processor_seconds(prometheus: Prometheus) -> float:
-    """Processor seconds of one round of all rules and of what Prometheus did beside: more than an idle machine's clock would show.
+    """Processor seconds of one round of all rules and what Prometheus did beside: more than an idle machine would take.
 
     The clock itself would measure the other programs of this machine.
     """
