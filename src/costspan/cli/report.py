@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def report(
     out = _Json(sys.stdout) if as_json else _Csv(sys.stdout, groups) if as_csv else _Text(sys.stdout, groups, limit)
     pages: list[Run] = []
 
-    with _progress(files) as bar:
+    with _without_gc(), _progress(files) as bar:
 
         def show(run: Run) -> None:
             bar.stop()  # the summary goes to the same terminal
@@ -63,6 +64,19 @@ def report(
         _write_html(html, pages, found)
     _tell(found)
     raise typer.Exit(1 if found.partial else 0)
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """This process makes objects, prints them and is over: neither while it reads nor when it ends is garbage worth a search."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def _read(files: Sequence[str], show: Callable[[Run], None], by: Sequence[str], advance: Callable[[int], None]) -> Report:

@@ -35,8 +35,8 @@ BY: Final = ("agent", "model", "tool", "day", "workflow", "provider")
 """What calls can be grouped by. `tool` is the tool inside which a call was made, `day` the UTC day on which it began."""
 _CYCLE: Final = "own ancestor"
 """Of the oddities that `assemble` notes, the one that no correct program produces."""
-_BATCHES_BETWEEN: Final = 50
-"""Batches between two looks for garbage: with their runs they hold some ten megabytes."""
+_BATCHES_BETWEEN: Final = 500
+"""Batches between two looks for garbage, which cost as much as reading: in between some 60 MB gather."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS: Final = 86_400 * 10**9
 
@@ -106,8 +106,8 @@ def _without_gc() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.unfreeze()
         if was_on:
+            gc.unfreeze()
             gc.enable()
 
 
