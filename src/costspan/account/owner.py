@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Line:
     """One execution in the step log: of an agent, a task or a graph node."""
 
-    __slots__ = ("agent", "busy", "calls", "ended_ns", "name", "outcome", "started_ns", "virtual")
+    __slots__ = ("agent", "busy", "calls", "ended_ns", "name", "outcome", "started_ns", "virtual", "wraps")
 
     def __init__(self, agent: str | None, name: str, record: SpanRecord, outcome: str) -> None:
         self.agent = agent
@@ -38,6 +38,8 @@ class Line:
         self.calls: list[Call] = []
         self.busy = False
         self.virtual = False
+        self.wraps = False
+        """A node around an agent: where it makes no call of its own, the agent's line says everything."""
 
 
 class Unit:
@@ -111,6 +113,8 @@ def _enter_agent(unit: Unit, around: Unit | None, record: SpanRecord, reading: R
         # A node that only holds an agent of its own name is one line of the log.
         around.line.agent = unit.name
         return
+    if around is not None and around.kind == STEP and around.line is not None:
+        around.line.wraps = True
     unit.line = Line(unit.name, reading.step or unit.name or "", record, reading.outcome)
 
 

@@ -208,7 +208,7 @@ class RunSum:
         if all(line.busy for line in lines):
             return lines
         busy = _Busy(lines)
-        return [line for line in lines if line.busy or not busy.meets(line)]
+        return [line for line in lines if line.busy or not (line.wraps or busy.meets(line))]
 
     def _frozen_agents(self, lines: list[Line]) -> tuple[AgentTotals, ...]:
         steps = Counter(line.agent for line in lines)
