@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
         metrics_port: Annotated[
             int | None, typer.Option(min=0, max=65535, help="Serve /metrics on this port (0: any) until Ctrl-C.")
         ] = None,
+        html: Annotated[Path | None, typer.Option(help="Also write the run as one HTML page to this file.")] = None,
         json: Annotated[bool, typer.Option("--json", help="The run record on stdout, all else on stderr.")] = False,
     ) -> None:
         """Run PM, Dev and QA agents on a fake provider and compare every number with its log. No key, no network."""
@@ -37,6 +38,8 @@ def register(app: typer.Typer) -> None:
             if json:
                 print(shown.record.read_text(encoding="utf-8"), end="", flush=True)
             tell(shown, out)
+            if html is not None:
+                write_page(shown, html, out)
             if metrics_port is not None:
                 serve(shown, out)
 
@@ -50,6 +53,13 @@ def tell(shown: Shown, out: TextIO) -> None:
 
     print_summary(shown.run, out, record=str(shown.record))
     print(shown.verdict, file=out, flush=True)
+
+
+def write_page(shown: Shown, path: Path, out: TextIO) -> None:
+    """The run as one HTML file, and where it is."""
+    from costspan.report import html
+
+    print(f"page {html.write([shown.run], path)}", file=out, flush=True)
 
 
 def serve(shown: Shown, out: TextIO) -> None:
