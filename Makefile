@@ -50,6 +50,8 @@ dashboards: $(VENV)/.dev
 
 rules: $(VENV)/.dev
 	@$(BIN)/costspan rules --out deploy/prometheus/rules
+	@$(BIN)/costspan rules --budgets deploy/prometheus/budgets.example.yaml --out deploy/prometheus/tests/rules
+	@$(BIN)/costspan rules --kubernetes --out deploy/kubernetes
 
 alert-demo: $(VENV)/.demo
 	@$(BIN)/python -m costspan.demo.alert

@@ -250,7 +250,7 @@ class Handler(BaseCallbackHandler):
         entry.unit.told = []
         self._remember(run_id, entry)
         langchain_context.note_start(run_id)
-        langchain_context.enter_stream(entry.unit.context)
+        langchain_context.enter_stream(entry.unit)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Note when the first chunk came; nothing else is done per chunk."""

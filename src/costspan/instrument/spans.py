@@ -9,12 +9,14 @@ Money stays out: `Desk` (plugged in by `enable`) is told when a unit opens and c
 
 from __future__ import annotations
 
+import os
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol
-from uuid import uuid4
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from costspan import conventions as c
@@ -25,13 +27,14 @@ from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
     from opentelemetry.util.types import AttributeValue
 
 UNIT: Final = otel_context.create_key("costspan.unit")
 CALLS_MADE: Final = otel_context.create_key("costspan.calls_made")
 """A list in a Context: calls that open inside it are noted there. For hooks that must know whether a layer below told."""
+_SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+"""Where OpenTelemetry keeps the current span: with it a span and its unit are put into a Context at once, not one by one."""
 OPEN_MAX: Final = 50_000
 """Units that may be open at once; the oldest beyond it is ended as interrupted, so that memory stays bounded."""
 
@@ -54,7 +57,8 @@ class Unit:
         self.parent = parent
         self.attributes = attributes
         self.started_ns = 0
-        self.run_id: str = uuid4().hex if parent is None else parent.run_id
+        # Not `uuid4`: the same number of random bits for a tenth of the work.
+        self.run_id: str = os.urandom(16).hex() if parent is None else parent.run_id
         self.owner: Owner = NOBODY
         self.state: object = None
         self.told: list[Deposit] | None = None
@@ -105,6 +109,46 @@ _OPERATION: Final = {RUN: c.INVOKE_WORKFLOW, AGENT: c.INVOKE_AGENT, TOOL: c.EXEC
 _NAME_ATTRIBUTE: Final = {RUN: c.WORKFLOW_NAME, AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, STEP: c.STEP}
 
 
+def _begin_call(unit: Unit, base: Context) -> str:
+    """The owner of a call, its attributes and the title of its span."""
+    attrs, outer = unit.attributes, owner_within(unit.parent)
+    if outer.agent is None and c.AGENT_NAME in attrs:
+        # A caller may know better than the enclosing spans (a plain graph node that makes calls acts as an agent).
+        outer = outer._replace(agent=str(attrs[c.AGENT_NAME]) or None)
+    unit.owner = outer
+    _note_owner(attrs, outer)
+    made = base.get(CALLS_MADE)
+    if isinstance(made, list):
+        made.append(unit)
+    return f"{attrs[c.OPERATION_NAME]} {unit.name}" if unit.name else str(attrs[c.OPERATION_NAME])
+
+
+def _begin_scope(unit: Unit) -> str:
+    """The same for a run, agent, step or tool: what runs inside is owned by it, itself by what is around it."""
+    attrs, outer, kind, name = unit.attributes, owner_within(unit.parent), unit.kind, unit.name
+    unit.owner = owner_of(kind, name, outer)
+    operation = attrs.get(c.OPERATION_NAME) or _OPERATION.get(kind)
+    if operation is not None:
+        attrs[c.OPERATION_NAME] = operation
+    _note_owner(attrs, outer)
+    if not name:
+        return str(operation or kind)
+    attrs[_NAME_ATTRIBUTE[kind]] = name
+    return f"{operation or kind} {name}"
+
+
+def _note_owner(attrs: dict[str, AttributeValue], owner: Owner) -> None:
+    workflow, agent, step, tool = owner
+    if workflow:
+        attrs[c.WORKFLOW_NAME] = workflow
+    if agent:
+        attrs[c.AGENT_NAME] = agent
+    if step:
+        attrs.setdefault(c.STEP, step)
+    if tool:
+        attrs[c.TOOL] = tool
+
+
 class Spans:
     """Opens and closes units on one Tracer."""
 
@@ -127,59 +171,33 @@ class Spans:
         `started_ns` back-dates it: for a call that is recorded after the fact, or a step whose first call has just come.
         """
         base = otel_context.get_current() if context is None else context
-        parent = base.get(UNIT)
-        if not isinstance(parent, Unit):
-            parent = None
-        attrs = {} if attributes is None else attributes
-        unit = Unit(kind, name, parent, attrs)
+        around = base.get(UNIT)
+        unit = Unit(kind, name, around if isinstance(around, Unit) else None, {} if attributes is None else attributes)
         unit.started_ns = started_ns or time.time_ns()
-        outer = owner_within(parent)
-        unit.owner = owner = owner_of(kind, name, outer)
-        attrs[c.KIND] = kind
-        attrs[c.RUN_ID] = unit.run_id
-        if kind == CALL:
-            title = f"{attrs[c.OPERATION_NAME]} {name}" if name else str(attrs[c.OPERATION_NAME])
-            # A caller may know better than the enclosing spans (a plain graph node that makes calls acts as an agent).
-            agent = owner.agent or attrs.get(c.AGENT_NAME)
-            unit.owner = owner = Owner(owner.workflow, str(agent) if agent else None, owner.step, owner.tool)
-            self._note_owner(attrs, owner)
-            made = base.get(CALLS_MADE)
-            if isinstance(made, list):
-                made.append(unit)
-        else:
-            operation = attrs.get(c.OPERATION_NAME) or _OPERATION.get(kind)
-            if operation is not None:
-                attrs[c.OPERATION_NAME] = operation
-            title = f"{operation or kind} {name}" if name else str(operation or kind)
-            self._note_owner(attrs, outer)
-            if name:
-                attrs[_NAME_ATTRIBUTE[kind]] = name
+        unit.attributes[c.KIND] = kind
+        unit.attributes[c.RUN_ID] = unit.run_id
         unit.span = span = self.tracer.start_span(
-            title,
+            _begin_call(unit, base) if kind == CALL else _begin_scope(unit),
             context=base,
             kind=SpanKind.CLIENT if kind == CALL else SpanKind.INTERNAL,
-            attributes=attrs,
+            attributes=unit.attributes,
             start_time=unit.started_ns,
         )
-        unit.context = otel_context.set_value(UNIT, unit, trace.set_span_in_context(span, base))
-        with guard.Guard("desk.opened"):
-            self.desk.opened(unit)
+        unit.context = Context({**base, _SPAN_KEY: span, UNIT: unit})
+        self._tell_opened(unit)
         opened = self._open
         opened[id(unit)] = unit
         if len(opened) > OPEN_MAX:
             self.close(opened[next(iter(opened))], error=Interrupted())
         return unit
 
-    @staticmethod
-    def _note_owner(attrs: dict[str, AttributeValue], owner: Owner) -> None:
-        if owner.workflow:
-            attrs[c.WORKFLOW_NAME] = owner.workflow
-        if owner.agent:
-            attrs[c.AGENT_NAME] = owner.agent
-        if owner.step:
-            attrs.setdefault(c.STEP, owner.step)
-        if owner.tool:
-            attrs[c.TOOL] = owner.tool
+    @guard.guarded("desk.opened")
+    def _tell_opened(self, unit: Unit) -> None:
+        self.desk.opened(unit)
+
+    @guard.guarded("desk.closing")
+    def _ask_closing(self, unit: Unit, ended_ns: int) -> Mapping[str, AttributeValue]:
+        return self.desk.closing(unit, ended_ns)
 
     def close(
         self,
@@ -201,8 +219,7 @@ class Spans:
             final[c.ERROR_TYPE] = error_name(error)
         unit.attributes.update(final)
         try:
-            with guard.Guard("desk.closing"):
-                final.update(self.desk.closing(unit, ended_ns))
+            final.update(self._ask_closing(unit, ended_ns) or ())
             if final:
                 span.set_attributes(final)
             if error is not None and not is_cancel(error):
@@ -245,6 +262,16 @@ def current() -> Unit | None:
     """The unit that the current Context is inside, if any."""
     unit = otel_context.get_value(UNIT)
     return unit if isinstance(unit, Unit) else None
+
+
+FIRST_STEP: Final[ContextVar[Unit | None]] = ContextVar("costspan.first_step", default=None)
+"""The framework's call whose first stream step is running. Another instrumentation may put a Context of its own in place
+of ours there, in which our call is not to be found."""
+
+
+def asking() -> Unit | None:
+    """The unit on whose behalf a provider's SDK is being called."""
+    return FIRST_STEP.get() or current()
 
 
 class Switch:
