@@ -64,6 +64,7 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
     prices: str | os.PathLike[str] | None = None,
     on_run: Callable[[Run], None] | None = None,
     ask_stream_usage: bool | None = None,
+    history: bool | str | os.PathLike[str] | None = None,
 ) -> Costspan | None:
     """Measure, price and attribute every agent run of this process from now on.
 
@@ -72,7 +73,8 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
     `summary`: print a summary to stderr after each run. `record_dir`: write a JSON record per run there. `metrics`:
     `"prometheus"` (serves /metrics on localhost, `metrics_port` 9464), `"otlp"` or `"none"`. `prices`: your price file.
     `on_run` is called with each finished `records.Run`. `ask_stream_usage`: ask OpenAI-compatible providers for the usage of
-    streams whose caller does not, and hide the extra chunk from the program. Whatever is not given comes from environment
+    streams whose caller does not, and hide the extra chunk from the program. `history`: True keeps each finished run in the
+    user's history file, a path in that file (`costspan runs` lists them). Whatever is not given comes from environment
     variables.
 
     Returns a handle; None where OTEL_SDK_DISABLED is true. A second call changes nothing and returns the first handle.
@@ -82,7 +84,7 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
         if _state:
             guard.warn_once("enable", "enable() was called again; the first call stays in force, disable() first to change it")
             return _state[0]
-        settings = _settings(summary, record_dir, metrics, metrics_port, prices, ask_stream_usage)
+        settings = _with_history(_settings(summary, record_dir, metrics, metrics_port, prices, ask_stream_usage), history)
         if settings.disabled:
             return None
         running = _start(settings, tracer_provider, on_run)
@@ -122,6 +124,14 @@ def _settings(
     return replace(found, **changes)
 
 
+def _with_history(settings: Settings, history: bool | str | os.PathLike[str] | None) -> Settings:
+    if history is None:
+        return settings
+    if isinstance(history, bool):
+        return replace(settings, history=(settings.history or settings_of.history_path()) if history else None)
+    return replace(settings, history=Path(history))
+
+
 def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], None] | None) -> Costspan:
     # Loaded here, so that `import costspan` stays light in a program that never enables it.
     from costspan.account.ledger import Ledger
@@ -132,7 +142,8 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
 
     provider, _ = sdk.find_provider(tracer_provider, settings)
     book = PriceBook(settings.prices)
-    sinks = tuple(_sinks(settings)) + ((on_run,) if on_run is not None else ())
+    writer = _writer(settings, provider)
+    sinks = tuple(_sinks(settings)) + tuple(each for each in (writer, on_run) if each is not None)
     ledger = Ledger(keep_spans=bool(sinks))
     meters = Meters(
         version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None
@@ -142,7 +153,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
-    running.roads = list(_roads(settings, meters, provider))
+    running.roads = [*_roads(settings, meters, provider), *((writer,) if writer is not None else ())]
     with guard.Guard("threads"):
         running.threads = sdk.carry_context_into_threads()
     atexit.register(_at_exit)
@@ -173,6 +184,17 @@ def _roads(settings: Settings, meters: Meters, provider: Any) -> Iterable[Any]:
             yield push
         else:
             guard.warn_once(f"metrics {name}", f"metrics exporter {name!r} is not known here; use prometheus, otlp or none")
+
+
+def _writer(settings: Settings, provider: Any) -> Any:
+    """The sink that keeps runs on disk, if that is wanted; it is flushed and stopped like a road of the metrics."""
+    if settings.history is None:
+        return None
+    from costspan.history.span_store import environment_of, service_of
+    from costspan.history.writer import Writer
+
+    resource = getattr(getattr(provider, "resource", None), "attributes", {})
+    return Writer(settings.history, service=service_of(resource), environment=environment_of(resource))
 
 
 def _sinks(settings: Settings) -> Iterable[Callable[[Run], None]]:
