@@ -143,3 +143,11 @@ def test_the_command_exits_with_2_for_a_missing_file_and_1_for_a_damaged_one(tmp
 def test_no_progress_bar_where_standard_error_is_no_terminal() -> None:
     result = run(ONE)
     assert "reading" not in result.stderr
+
+
+def test_the_runs_can_be_written_as_a_page_too(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    result = run(ONE, "--html", page)
+    assert result.exit_code == 0
+    assert "software_pipeline" in page.read_text(encoding="utf-8")
+    assert "24,133" in result.stdout

@@ -200,9 +200,10 @@ class _Csv:
 
 def _write_html(path: Path, runs: list[Run], found: Report) -> None:
     """The page is made by `report/html.py`."""
-    from costspan.report import html  # type: ignore[attr-defined]
+    from costspan.report import html
 
     html.write(runs, path, totals=found.totals)
+    print(f"costspan: page written to {path}", file=sys.stderr)
 
 
 class _Bar:
