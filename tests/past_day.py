@@ -194,14 +194,12 @@ def scrapes() -> Iterator[str]:
 def _restarting(when: float) -> Iterator[str]:
     """Counters for the table in `grafana/build/promql.py`: each a process (job "restarts") with another fate."""
     elapsed = (when - FIRST) // 60
+    again = at("00:30:00")
     fates = {
         "steady": (elapsed, FIRST),  # one a minute, all the time: 240 in the range
-        "restarted": (
-            elapsed if when < at("00:30:00") else (when - at("00:30:00")) // 60,
-            FIRST if when < at("00:30:00") else at("00:30:00"),
-        ),
-        "climbed over": (4 if when < at("00:30:00") else 6, FIRST if when < at("00:30:00") else at("00:30:00")),
+        "restarted": (elapsed, FIRST) if when < again else ((when - again) // 60, again),
         "born at 5": (5, at("23:00:00")) if when >= at("23:00:00") else None,
+        "straddling the start": (9, at("21:59:50")) if when >= at("22:00:00") else None,
         "gone": (7, at("22:30:00")) if at("22:30:00") <= when < at("22:40:00") else None,
         "older than its first scrape": (3 + (when > at("23:30:00")), FIRST - 9e5) if when >= at("23:00:00") else None,
         "without created": (3 + (when > at("23:30:00")), None) if when >= at("23:00:00") else None,

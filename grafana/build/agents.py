@@ -25,7 +25,8 @@ def build() -> Any:
         "Agents",
         "What each agent spends and why. An agent's figures are its own calls, without those of agents that it invoked, so that "
         "they add up. Calls that belong to no agent are shown as (unattributed).",
-        variable("agent", "Agent", names.COST_USD),
+        variable("agent", "Agent", names.CALLS),
+        since="now-6h",
     )
     row(frame, "Who spends it?", [_table(), *_over_time()])
     closed_row(frame, "Agent: $agent", _section(), repeat="agent")

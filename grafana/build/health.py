@@ -20,6 +20,7 @@ def build() -> Any:
         UID,
         "Health of the measurement",
         "How far the other dashboards can be trusted: what was not told, not priced, told twice, or belongs to nobody.",
+        since="now-6h",
     )
     row(frame, "How much is measured?", _figures())
     row(frame, "What is missing?", _missing())

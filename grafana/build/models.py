@@ -28,6 +28,7 @@ def build() -> Any:
         "after caches, tiers and batch discounts.",
         variable("provider", "Provider", names.CALLS),
         variable("model", "Model", names.CALLS, "provider"),
+        since="now-6h",
     )
     row(frame, "What is paid, and for what?", [*_figures(), _table(), *_types()])
     row(frame, "How fast, how full?", _speed())

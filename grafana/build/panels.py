@@ -196,8 +196,7 @@ def grid(
         panel.with_target(_instant(column.expr, _ref(place)).format(prometheus_model.PromQueryFormat.TABLE))
         panel.override_by_name(column.title, _cell(column))
         titles[value], order[value] = column.title, place + 1
-    if len(columns) == 1:
-        titles["Value"] = columns[0].title
+    titles["Value"] = columns[0].title  # its name where no other query answers
     if to:
         panel.override_by_name(heading, [model.DynamicConfigValue(id_val="links", value=[each.build() for each in to])])
     panel.with_transformation(_transform("joinByField", {"byField": label, "mode": "outer"}))

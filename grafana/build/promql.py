@@ -5,14 +5,13 @@ and ended shows as nothing or as eight. `grown()` takes the difference between a
 
 | the series, within the range | its base |
 |---|---|
-| restarted (it fell, or its created timestamp moved) | so that the difference is `increase()`, at least the last life's value |
-| was born (its created timestamp says so) | 0 |
-| was there at the start | what it was then |
-| was born up to five minutes before, but not scraped by then | 0 |
-| anything else (older than Prometheus' memory of it, or no created timestamp) | the least that was seen |
+| was there at the start, and is the same life still | what it was at the start |
+| was born since, or up to five minutes before and not yet scraped (its created timestamp says so) | 0 |
+| restarted, is older than Prometheus' memory of it, or has no created timestamp | none: it gets `increase()` |
 
-So it is exact to the last token and cent except across a restart under the same labels, where it is as good as `increase()`.
-The bars of consecutive intervals add up to the figure of the whole range.
+So it is exact to the last token and cent, and across a restart under the same labels as good as `increase()`. The bars of
+consecutive intervals add up to the figure of the whole range. It reads each sample of the range five times where `increase()`
+reads it once, so keep long ranges for figures that come from the recording rules' ledger.
 """
 
 from __future__ import annotations
@@ -55,16 +54,18 @@ def grown(metric: str, matchers: str, window: Window = RANGE, *, le: str = "") -
     range_ = window.brackets
     own = f'{matchers}, le="{le}"' if le else matchers
     now, then = f"{metric}{{{own}}}[{range_}]", f"{metric}{{{own}}} offset {range_}"
-    born = f"{base}_created{{{matchers}}}[{range_}]"
-    but_le = " ignoring (le)" if metric.endswith("_bucket") else ""
-    return f"""clamp_min(
+    born, born_then = f"{base}_created{{{matchers}}}[{range_}]", f"{base}_created{{{matchers}}} offset {range_}"
+    if metric.endswith("_bucket"):
+        but, zero = " ignoring (le)", f"0 * last_over_time({now}) and ignoring (le)"
+    else:
+        but, zero = "", "0 *"
+    return f"""(
   last_over_time({now}) - (
-    (clamp_max(last_over_time({now}) - increase({now}), 0) and{but_le} (resets({now}) > 0 or changes({born}) > 0))
-    or (0 * last_over_time({now}) and{but_le} last_over_time({born}) >= time() - {window.seconds})
-    or {then}
-    or (0 * last_over_time({now}) and{but_le} last_over_time({born}) >= time() - {window.seconds} - 300)
-    or min_over_time({now})
-  ), 0
+    ({then} and{but} {born_then}) unless{but} (last_over_time({born}) > {born_then})
+    or {zero} (last_over_time({born}) >= time() - {window.seconds} - 300)
+  )
+  unless{but} (changes({born}) > 0)
+  or increase({now})
 )"""
 
 

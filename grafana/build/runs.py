@@ -28,7 +28,8 @@ def build() -> Any:
         "Runs and steps",
         "How much single runs cost, how long they take, and what is going on right now. Diamonds in the heatmaps are single runs "
         "and calls: click one to open its trace.",
-        variable("workflow", "Workflow", names.ACTIVE_RUNS),
+        variable("workflow", "Workflow", names.RUNS),
+        since="now-6h",
     )
     row(frame, "Finished runs", [*_figures(), *_heatmaps()])
     row(frame, "What is going on right now?", _in_flight())

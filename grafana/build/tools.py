@@ -28,6 +28,7 @@ def build() -> Any:
         "and sending the answer again later. Nested are the model calls made inside it. Neither may be added to agents' totals.",
         variable("agent", "Agent", names.TOOL_CALLS),
         variable("tool", "Tool", names.TOOL_CALLS, "agent"),
+        since="now-6h",
     )
     row(frame, "What do tools cost?", [*_figures(), _table()])
     row(frame, "When, and why?", _over_time())

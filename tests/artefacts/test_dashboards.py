@@ -307,6 +307,27 @@ def test_figures_are_reduced_to_their_last_value_and_bars_lie_next_to_each_other
         assert (panel.get("interval"), panel.get("maxDataPoints")) in {("1m", 120), (None, None)}
 
 
+@each_panel
+def test_every_column_of_a_table_has_a_title_and_a_unit_and_times_are_hidden(uid, panel):
+    """Grafana calls the columns `Time` (several: `Time 1` …) and `Value` (several: `Value #A` …), and those of labels by name."""
+    if panel["type"] != "table":
+        return
+    references = [target["refId"] for target in panel["targets"]]
+    organize = panel["transformations"][-1]["options"]
+    titles = organize["renameByName"]
+    assert {f"Value #{reference}" for reference in references} <= set(titles)
+    assert titles["Value"] == titles["Value #A"]
+    assert len(set(titles.values())) == len(titles) - 1
+    assert {"Time"} <= set(organize["excludeByName"])
+    if len(references) > 1:
+        assert {f"Time {place}" for place in range(1, len(references) + 1)} <= set(organize["excludeByName"])
+        label = panel["transformations"][0]["options"]["byField"]
+        assert panel["transformations"][0] == {"id": "joinByField", "options": {"byField": label, "mode": "outer"}}
+        assert label in titles
+        assert all(re.search(rf"\bby \({label}(, le)?\)", target["expr"]) for target in panel["targets"])
+    assert panel["options"]["sortBy"] == [{"displayName": titles["Value"], "desc": True}]
+
+
 # --- queries ---------------------------------------------------------------------------------------------------------
 
 
