@@ -58,6 +58,8 @@
     if (!target) return;
     for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     if (target.matches(".drawer")) {
+      target.tabIndex = -1;
+      target.setAttribute("role", "dialog");
       target.setAttribute("aria-label", target.querySelector("h3").textContent);
       target.focus({ preventScroll: true });
     }

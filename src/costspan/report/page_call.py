@@ -57,8 +57,7 @@ def model_name(call: Call) -> Html:
 def drawer(call: Call, place: int, *, name: str, back: str) -> Html:
     """The details of a call, for a panel that `back` closes."""
     return Html(
-        f'<aside class="drawer" id="{name}" role="dialog" tabindex="-1">'
-        f'<a class="close" href="{back}" aria-label="Close">×</a>{details(call, place)}</aside>'
+        f'<aside class="drawer" id="{name}"><a class="close" href="{back}" aria-label="Close">×</a>{details(call, place)}</aside>'
     )
 
 
@@ -68,7 +67,7 @@ def details(call: Call, place: int) -> Html:
     return Html(
         f"<h3>Call {place + 1}: {model_name(call)}</h3><p>{badge(call.outcome)} <b>{call_cost(call)}</b>, "
         f"{call_tokens(call, call.usage.input_tokens)} tokens in, {call_tokens(call, call.usage.output_tokens)} out</p>"
-        f"{_arithmetic(call)}<h4>Evidence</h4>{_evidence(call)}{_duplicates(call)}<h4>Facts</h4><dl>{facts}</dl>"
+        f"{_arithmetic(call)}<h4>Evidence</h4>{_evidence(call)}{_duplicates(call)}<dl>{facts}</dl>"
     )
 
 

@@ -57,7 +57,7 @@ class Place(NamedTuple):
     link: Callable[[int], str]
 
 
-def run_detail(run: Run, place: Place) -> Html:
+def run_detail(run: Run, place: Place, *, running: bool = False) -> Html:
     """All sections of a run. The calls' details themselves are drawn by `page_call.drawer`."""
     colour = charts.colours(agent.name for agent in run.agents)
     bodies = {
@@ -75,7 +75,7 @@ def run_detail(run: Run, place: Place) -> Html:
     for key, title in SECTIONS:
         name = f"{place.prefix}{key}"
         parts.append(f'<section id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{title}</h2>{bodies[key]}</section>')
-    return Html(f"{head(run)}{''.join(parts)}")
+    return Html(f"{head(run, running=running)}{''.join(parts)}")
 
 
 def head(run: Run, *, running: bool = False) -> Html:
