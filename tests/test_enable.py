@@ -199,7 +199,9 @@ def test_a_program_under_costspan_run_keeps_its_arguments_output_and_exit_code(t
 
 
 def test_a_program_that_is_not_there_is_named():
-    done = subprocess.run([sys.executable, "-m", "costspan", "run", "nothing-of-that-name"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "costspan", "run", "nothing-of-that-name"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, "no such program: nothing-of-that-name" in done.stderr) == (2, True)
 
 
@@ -222,11 +224,11 @@ def test_opentelemetry_instrument_switches_costspan_on(tmp_path):
 def test_a_declarative_configuration_reaches_costspan(tmp_path):
     config = tmp_path / "otel.yaml"
     config.write_text(
-        'file_format: "1.0"\ntracer_provider: {processors: []}\n'
+        'file_format: "1.0"\ntracer_provider: {processors: [{simple: {exporter: {console: }}}]}\n'
         f"instrumentation/development:\n  python:\n    costspan: {{record_dir: '{tmp_path}/records'}}\n"
     )
     instrument = [str(Path(sys.executable).parent / "opentelemetry-instrument")]
-    env = {**os.environ, "OTEL_CONFIG_FILE": str(config), "OTEL_EXPERIMENTAL_CONFIG_FILE": str(config)}
+    env = {**os.environ, "OTEL_CONFIG_FILE": str(config), "OTEL_METRICS_EXPORTER": "none"}
     words = [*instrument, *program(tmp_path, enable="pass")]
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -145,13 +145,12 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     writer = _writer(settings, provider)
     sinks = tuple(_sinks(settings)) + tuple(each for each in (writer, on_run) if each is not None)
     ledger = Ledger(keep_spans=bool(sinks))
-    meters = Meters(
-        version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None
-    )
+    meters = Meters(version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None)
     pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=bool(settings.metrics))
     running = Costspan(settings, pipeline, provider)
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
+    SWITCH.provider = provider
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
     running.roads = [*_roads(settings, meters, provider), *((writer,) if writer is not None else ())]
     with guard.Guard("threads"):

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,9 +37,7 @@ class Guard:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None or not isinstance(error, Exception):
             return False
         return not note(self.where, error)
@@ -53,7 +51,7 @@ def guarded(where: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
         def inner(*args: P.args, **kwargs: P.kwargs) -> T | None:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - this is the one place
+            except Exception as error:
                 if note(where, error):
                     raise
                 return None

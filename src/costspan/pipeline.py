@@ -14,8 +14,8 @@ from costspan import conventions as c
 from costspan import guard
 from costspan.account.booking import make_call
 from costspan.account.ledger import Ledger, Node, RunState, node_attributes
-from costspan.account.settling import Place, Settling
 from costspan.account.meters import Exemplar, Meters
+from costspan.account.settling import Place, Settling
 from costspan.normalise import span_costspan
 from costspan.records import CALL, NO_USAGE, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from costspan.instrument.spans import Unit
     from costspan.price.book import PriceBook
-
 
 
 class Pipeline:
@@ -109,9 +108,7 @@ class Pipeline:
         self.meters.tool(node.name, owner.agent, outcome=reading.outcome, duration_seconds=seconds, exemplar=exemplar)
         inside = node.subtree
         if inside.calls:
-            self.meters.tool_tokens(
-                node.name, "nested", inside.input_tokens + inside.output_tokens, inside.cost_usd, exemplar
-            )
+            self.meters.tool_tokens(node.name, "nested", inside.input_tokens + inside.output_tokens, inside.cost_usd, exemplar)
 
     def _finish(self, run: RunState, node: Node, record: SpanRecord, reading: Reading) -> None:
         """The outermost unit has ended: metrics of the run, its record for whoever wants it."""
@@ -193,5 +190,3 @@ def bare_run(run: RunState, node: Node, record: SpanRecord, reading: Reading) ->
         trace_ids=(f"{run.trace_id:032x}",),
         totals=Totals(calls=total.calls, usage=usage, cost_usd=total.cost_usd if total.priced else None),
     )
-
-

@@ -186,7 +186,9 @@ def test_a_scope_left_in_another_context_still_ends(seen):
 
 TREES = st.recursive(
     st.integers(0, 10_000),
-    lambda inner: st.tuples(st.sampled_from(["agent", "step", "tool", "run"]), st.sampled_from("abc"), st.lists(inner, max_size=4)),
+    lambda inner: st.tuples(
+        st.sampled_from(["agent", "step", "tool", "run"]), st.sampled_from("abc"), st.lists(inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

@@ -63,8 +63,9 @@ def test_two_layers_of_one_call_are_one_call(tracers):
 
 def test_our_own_call_and_a_foreign_one_beneath_are_one(tracers):
     seen, tracer, _ = tracers
-    from costspan.instrument.spans import SWITCH
     from opentelemetry import context
+
+    from costspan.instrument.spans import SWITCH
 
     with costspan.run("job"), costspan.agent("PM"):
         unit = SWITCH.spans.open("call", "gpt-4o", attributes={"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"})

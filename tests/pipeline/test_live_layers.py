@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from environments import python_of
 
 PROGRAM = Path(__file__).with_name("live_layers.py")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from costspan import guard
 
+_OPENTELEMETRYS = {"skip_dep_check", "auto_instrumentation", "auto_instrumentation_version"}
+"""What OpenTelemetry's own loader may pass to every instrumentor."""
 _OPTIONS = ("instrument", "summary", "record_dir", "metrics", "metrics_port", "prices", "tracer_provider")
 
 
@@ -25,12 +27,12 @@ class CostspanInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _instrument(self, **options: Any) -> None:
         from costspan.enabling import enable
 
-        unknown = sorted(name for name in options if name not in _OPTIONS and name not in {"skip_dep_check", "auto_instrumentation"})
+        unknown = sorted(set(options) - set(_OPTIONS) - _OPENTELEMETRYS)
         if unknown:
             guard.warn_once("zero code options", f"options not understood: {', '.join(unknown)}; known: {', '.join(_OPTIONS)}")
         enable(**{name: value for name, value in options.items() if name in _OPTIONS})
 
-    def _uninstrument(self, **options: Any) -> None:
+    def _uninstrument(self, **options: Any) -> None:  # noqa: ARG002 - the interface
         from costspan.enabling import disable
 
         disable()

@@ -26,11 +26,12 @@ def command(
     words = program[1:] if program[0] == "--" else program
     path = interpreter(words[0]) if words else None
     if path is None:
-        print(f"costspan: no such program: {words[0] if words else '(none given)'}; try: costspan run python app.py", file=sys.stderr)
+        named = words[0] if words else "(none given)"
+        print(f"costspan: no such program: {named}; try: costspan run python app.py", file=sys.stderr)
         raise typer.Exit(2)
     sys.stdout.flush()
     # The full path as argv[0] too: Python finds its virtual environment by it.
-    os.execve(path, [path, *words[1:]], environment(os.environ))  # noqa: S606 - running the command is the point
+    os.execve(path, [path, *words[1:]], environment(os.environ))
 
 
 def interpreter(word: str) -> str | None:

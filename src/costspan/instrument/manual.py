@@ -61,9 +61,7 @@ class Scope:
                 _OPEN.set((*_OPEN.get(), (self, unit, otel_context.attach(unit.context))))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with guard.Guard("manual.exit"):
             unit = self._leave()
             if unit is None:
@@ -88,9 +86,7 @@ class Scope:
     async def __aenter__(self) -> Scope:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: F) -> F:
@@ -280,8 +276,9 @@ def record_call(  # noqa: PLR0913 - a call has this many facts
         spans = SWITCH.spans
         if spans is None:
             return
-        found = extract(usage if response is None and usage is not None and not isinstance(usage, Usage) else response,
-                        provider=provider)
+        found = extract(
+            usage if response is None and usage is not None and not isinstance(usage, Usage) else response, provider=provider
+        )
         counted = usage if isinstance(usage, Usage) else found.usage
         if input_tokens is not None or output_tokens is not None:
             counted = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
@@ -294,17 +291,16 @@ def record_call(  # noqa: PLR0913 - a call has this many facts
         if model:
             attributes[c.REQUEST_MODEL] = model
         final: dict[str, Any] = dict(usage_attributes(counted)) if counted.source != MISSING else {}
-        for name, value in (
-            (c.RESPONSE_MODEL, found.model),
-            (c.RESPONSE_ID, found.response_id),
-            (c.OPENAI_SERVICE_TIER, service_tier or found.service_tier),
-            (c.STATED_COST, None if found.stated_cost_usd is None else str(found.stated_cost_usd)),
-            (c.FEES, json.dumps(dict(found.fees)) if found.fees else None),
-            (c.BATCH, batch or None),
-            (c.FINISH_REASONS, (found.finish_reason,) if found.finish_reason else None),
-        ):
-            if value is not None:
-                final[name] = value
+        told = {
+            c.RESPONSE_MODEL: found.model,
+            c.RESPONSE_ID: found.response_id,
+            c.OPENAI_SERVICE_TIER: service_tier or found.service_tier,
+            c.STATED_COST: None if found.stated_cost_usd is None else str(found.stated_cost_usd),
+            c.FEES: json.dumps(dict(found.fees)) if found.fees else None,
+            c.BATCH: batch or None,
+            c.FINISH_REASONS: (found.finish_reason,) if found.finish_reason else None,
+        }
+        final.update({name: value for name, value in told.items() if value is not None})
         started_ns = ended_ns - int((duration_seconds or 0) * 1e9)
         unit = spans.open(CALL, model, attributes=attributes, started_ns=started_ns)
         spans.close(unit, final, error=error, ended_ns=ended_ns)

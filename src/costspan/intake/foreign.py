@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costspan.account.ledger import RunState
+from costspan.account.ledger import Node, RunState
 from costspan.account.settling import Place
 from costspan.instrument.spans import SWITCH, Unit, owner_of
 from costspan.normalise.dialects import read
@@ -19,7 +19,6 @@ from costspan.pipeline import own_record
 from costspan.records import CALL, NOBODY, Owner, Reading
 
 if TYPE_CHECKING:
-    from costspan.account.ledger import Node
     from costspan.pipeline import Pipeline
     from costspan.records import SpanRecord
 
@@ -73,8 +72,7 @@ class Foreign:
         self._expire()
         around = self._live.get((record.trace_id, record.parent_id))
         if around is None and unit is not None:
-            node = unit.state if _is_node(unit.state) else None
-            around = _Live(node, None, unit.owner)
+            around = _Live(unit.state if isinstance(unit.state, Node) else None, None, unit.owner)
         reading = read(record)
         self._settling.started(record, reading, may_be_call=True)
         place = self._enter(around or _Live(None, None, NOBODY), record, reading)
@@ -82,7 +80,7 @@ class Foreign:
         return around.owner if around is not None else NOBODY
 
     def _enter(self, around: _Live, record: SpanRecord, reading: Reading | None) -> _Live:
-        if reading is None or reading.kind == CALL or reading.repeats_children and reading.name is None:
+        if reading is None or reading.kind == CALL or (reading.repeats_children and reading.name is None):
             return around._replace(own=None)
         owner = owner_of(reading.kind, reading.name, around.owner)
         run = None
@@ -134,10 +132,6 @@ class Foreign:
         """In a forked child: what is open is the parent's."""
         self._live = OrderedDict()
         self._lock = threading.Lock()
-
-
-def _is_node(state: object) -> bool:
-    return hasattr(state, "subtree")
 
 
 def _owner(owner: Owner, reading: Reading) -> Owner:

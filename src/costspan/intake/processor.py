@@ -69,7 +69,7 @@ class Processor(SpanProcessor):
         with guard.Guard("processor.shutdown"):
             self._foreign.flush()
 
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
+    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the interface
         with guard.Guard("processor.flush"):
             self._foreign.flush()
         return True

@@ -38,7 +38,7 @@ class Measuring(Sampler):
         kind: SpanKind | None = None,
         attributes: Attributes = None,
         links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
+        trace_state: TraceState | None = None,  # noqa: ARG002 - the wrapped sampler finds its own
     ) -> SamplingResult:
         answer = self.inner.should_sample(parent_context, trace_id, name, kind, attributes, links)
         if answer.decision is not Decision.DROP:

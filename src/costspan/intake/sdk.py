@@ -29,13 +29,24 @@ def find_provider(given: object, settings: Settings) -> tuple[Any, bool]:
     if given is not None:
         return given, False
     found = trace.get_tracer_provider()
-    if hasattr(found, "add_span_processor"):
+    theirs = _is_a_vendors(found)
+    if hasattr(found, "add_span_processor") and not theirs:
         return found, False
     provider = TracerProvider()
     with guard.Guard("trace exporter"):
         _add_exporters(provider, settings)
-    trace.set_tracer_provider(provider)
+    if not theirs:
+        trace.set_tracer_provider(provider)
     return provider, True
+
+
+def _is_a_vendors(provider: Any) -> bool:
+    """True for a global provider by which a framework sends spans to its maker: ours would go there too.
+
+    CrewAI before 1.15 made its telemetry's provider the global one (crewai/telemetry/telemetry.py).
+    """
+    resource = getattr(provider, "resource", None)
+    return resource is not None and resource.attributes.get("service.name") == "crewAI-telemetry"
 
 
 def _add_exporters(provider: TracerProvider, settings: Settings) -> None:

@@ -25,7 +25,10 @@ def _start() -> None:
     try:
         from costspan.autostart import under_run
     except ImportError as error:
-        print(f"costspan: not importable by {sys.executable} ({error}); install it there: pip install costspan", file=sys.stderr)
+        print(  # noqa: T201 - the command line's own message
+            f"costspan: not importable by {sys.executable} ({error}); install it there: pip install costspan",
+            file=sys.stderr,
+        )
         return
     under_run.start()
 
