@@ -75,14 +75,15 @@ def _call(number: int, dearer: str) -> Call:
     return replace(call, cost=cost)
 
 
-def hostile_run() -> Run:
-    """Every text that comes from outside tries to break out."""
+def hostile_run(*, storable: bool = False) -> Run:
+    """Every text that comes from outside tries to break out; `storable`: all but the ids of spans, which are hex in a store."""
+    number = "00000000000000ff" if storable else HOSTILE
     bad = HOSTILE
     cost = Cost(Decimal("0.01"), {bad: Decimal("0.01")}, bad, bad)
     call = made_call(
         bad,
-        id=bad,
-        trace_id=bad,
+        id=number,
+        trace_id=number * 2,
         provider=bad,
         model=bad,
         request_model=bad + "1",
@@ -98,7 +99,7 @@ def hostile_run() -> Run:
         problems=(bad,),
         fees={bad: 1},
         waste=bad,
-        duplicates=(Duplicate(bad, bad, bad, Usage(1, 1)),),
+        duplicates=(Duplicate(number, number * 2, bad, Usage(1, 1)),),
     )
     call = replace(call, cost=cost)
     other = made_call(None, cost=None, number=2, model=bad, unpriced=Unpriced(bad, bad), estimator=bad, provider=bad)

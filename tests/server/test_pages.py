@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.testclient import TestClient
+
+from costspan.history.books import Entry
+from costspan.history.database import Database
+from costspan.history.store import Store
+from costspan.server.app import create_app
+from costspan.server.context import Context
+from page_runs import hostile_run, team_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from costspan.records import Run
+
+SCREENS = ("/", "/runs", "/run?id=last", "/tools", "/models", "/compare", "/measurement")
+LONG_AGO = "?days=3660"
+
+
+class Served:
+    def __init__(self, path: Path, *runs: Run) -> None:
+        self.database = Database(path / "history.db")
+        self.store = Store(self.database)
+        self.live: list[Run] = []
+        self.store.save([Entry(run, service="svc") for run in runs])
+        self.context = Context(self.database, live_runs=lambda: self.live, health=lambda: {"ok": True, "received": {"spans": 7}})
+        self.client = TestClient(create_app(self.context), base_url="http://127.0.0.1")
+
+    def get(self, path: str, status: int = 200) -> str:
+        answer = self.client.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+
+@pytest.fixture
+def served(tmp_path):
+    return Served(tmp_path, team_run(run_id="a"), team_run(20, dearer="2", run_id="b"))
+
+
+class Attributes(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [(tag, name, value) for name, value in attrs] or [(tag, "", None)]
+
+
+@pytest.mark.parametrize("path", SCREENS)
+def test_every_screen_answers_also_over_an_empty_history(path, served, tmp_path):
+    assert "<h1>" in served.get(path)
+    (tmp_path / "empty").mkdir()
+    assert "<h1>" in Served(tmp_path / "empty").get(path, 404 if path.startswith("/run?") else 200)
+
+
+@pytest.mark.parametrize(
+    "path", [*SCREENS, "/call?run=a&n=1", "/runs?q=%3Cscript%3E", "/run?id=%3Cscript%3Ealert(1)%3C/script%3E"]
+)
+def test_no_screen_runs_what_a_name_says(path, tmp_path):
+    served = Served(tmp_path, replace(hostile_run(storable=True), id="a"), hostile_run(storable=True))
+    answer = served.client.get(path)
+    found = Attributes(answer.text).found
+    scripts = [value for tag, name, value in found if tag == "script" and name == "src"]
+    assert set(scripts) == {"/static/page.js", "/static/live.js"}
+    assert [tag for tag, _, _ in found].count("script") == 4
+    assert not [name for tag, name, _ in found if name.startswith("on") or name == "style" or tag == "img"]
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_figures_of_the_overview_are_those_of_the_runs(served):
+    page = served.get("/" + LONG_AGO)
+    calls = re.search(r"<dt>model calls</dt><dd>(\d+)", page)
+    assert calls is not None
+    assert int(calls[1]) == 34
+    assert "gpt-5-mini" in page
+    assert ">PM<" in page
+
+
+def test_runs_are_found_sorted_and_narrowed(served):
+    assert "2 runs" in served.get("/runs")
+    assert "0 runs" in served.get("/runs?q=nowhere")
+    assert "2 runs" in served.get("/runs?q=release&agent=PM&model=gpt-5-mini&outcome=ok")
+    dear = served.get("/runs?sort=cost&way=down")
+    assert dear.index("id=b") < dear.index("id=a")
+    assert 'aria-sort="descending"' in dear
+    cheap = served.get("/runs?sort=cost&way=up")
+    assert cheap.index("id=a") < cheap.index("id=b")
+
+
+@pytest.mark.parametrize("query", ["sort=;drop", "start=-1", "start=99999999999", "way=x", "q=%00", "model=%27--"])
+def test_odd_queries_are_no_errors(served, query):
+    served.get(f"/runs?{query}")
+    served.get(f"/?days={query}")
+
+
+def test_run_detail_has_the_sections_of_the_file(served):
+    page = served.get("/run?id=a")
+    for name in ("agents", "cost", "timeline", "context", "tools", "steps", "calls", "models"):
+        assert f'id="{name}"' in page
+    assert "/call?run=a&amp;n=4" in page
+
+
+def test_a_call_comes_as_a_page_and_as_a_panel(served):
+    assert "<!doctype" in served.get("/call?run=a&n=4")
+    panel = served.client.get("/call?run=a&n=4", headers={"X-Partial": "1"}).text
+    assert panel.startswith("<h3>Call 4")
+    assert "openai/gpt-5-mini@2026-01-01" in panel
+    for wrong in ("n=0", "n=999", "n=x", ""):
+        served.get(f"/call?run=a&{wrong}", 404)
+
+
+def test_compare_tells_the_difference(served):
+    page = served.get("/compare?a=a&b=b")
+    assert "By agent" in page
+    assert "+$" in page
+    served.get("/compare?a=a&b=nobody", 404)
+
+
+def test_a_run_that_is_going_is_shown_as_such(served):
+    served.live.append(replace(team_run(3, run_id="now"), ended_ns=0))
+    assert "Running now" in served.get("/")
+    page = served.get("/run?id=now")
+    assert '<span class="badge running">' in page
+    assert "<body data-live>" in page
+    assert "<body data-live>" not in served.get("/run?id=a")
+
+
+def test_measurement_shows_gaps_and_the_server_state(served):
+    page = served.get("/measurement" + LONG_AGO)
+    assert "received spans" in page
+    assert "Every call has usage and a price" in page
+
+
+def test_a_page_with_its_style_and_scripts_is_light(served):
+    whole = sum(
+        len(served.get(path).encode()) for path in ("/run?id=b", "/static/page.css", "/static/page.js", "/static/live.js")
+    )
+    assert whole < 150_000
+    assert served.client.get("/static/../pages.py").status_code == 404
+
+
+def test_pages_are_behind_the_gate(served):
+    assert served.client.get("/", headers={"host": "evil.example"}).status_code == 421
