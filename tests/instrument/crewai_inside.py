@@ -334,9 +334,9 @@ async def test_a_crew_that_is_cancelled_leaves_nothing_open_and_its_last_request
     assert run.outcome == "cancelled"
     assert not seen.handle.pipeline.ledger.active()
     assert not otel_context.get_current()
-    while asking():  # noqa: ASYNC110 - CrewAI asks in a thread, which no cancelling reaches
+    while seen.tokens() < 1200:  # CrewAI asks in a thread, which no cancelling reaches
         await asyncio.sleep(0.02)
-    assert seen.tokens() == sum(entry.usage.total_tokens for entry in fake.log) == 1200
+    assert seen.tokens() == sum(entry.usage.total_tokens for entry in fake.log)
 
 
 def test_an_interrupted_crew_leaves_nothing_open_or_current(seen, fake, monkeypatch):

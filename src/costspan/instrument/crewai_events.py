@@ -93,8 +93,12 @@ def _tool(_source: Any, event: Any) -> Begin:
     return Begin("tool", TOOL, str(event.tool_name), str(event.tool_name))
 
 
-def _llm(_source: Any, event: Any) -> Begin:
-    return Begin("llm", CALL, event.model, event.call_id)
+def _llm(source: Any, event: Any) -> Begin:
+    return Begin("llm", CALL, event.model, _call_id(source, event))
+
+
+def _call_id(source: Any, event: Any) -> object:
+    return getattr(event, "call_id", None) or id(source)  # versions before 1.6 number no calls
 
 
 _STARTS: Final[dict[str, Callable[[Any, Any], Begin | None]]] = {
@@ -124,7 +128,7 @@ def ends(source: Any, event: Any) -> tuple[str, object] | None:
         return what, event.agent_info.get("id")
     if what == "tool":
         return what, str(event.tool_name)
-    return None if what is None else (what, event.call_id)
+    return None if what is None else (what, _call_id(source, event))
 
 
 class CrewError(Exception):

@@ -57,6 +57,15 @@ ROWS: Final = (
         "crewai",
         ("run", "agent", "tool", "step", "call"),
     ),
+    Row(
+        "openai_agents",
+        "agents",
+        "agents.tracing.provider",
+        "costspan.instrument.openai_agents",
+        "openai",
+        ("run", "agent", "tool", "call"),
+    ),
+    Row("pydantic_ai", "pydantic_ai", "pydantic_ai", "costspan.instrument.pydantic_ai", "openai", ("agent", "tool", "call")),
 )
 
 

@@ -27,7 +27,7 @@ from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Span, Tracer, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
 UNIT: Final = otel_context.create_key("costspan.unit")
@@ -120,7 +120,8 @@ def _begin_call(unit: Unit, base: Context) -> str:
     made = base.get(CALLS_MADE)
     if isinstance(made, list):
         made.append(unit)
-    return f"{attrs[c.OPERATION_NAME]} {unit.name}" if unit.name else str(attrs[c.OPERATION_NAME])
+    operation = str(attrs[c.OPERATION_NAME])
+    return f"{operation} {unit.name}" if unit.name else operation
 
 
 def _begin_scope(unit: Unit) -> str:
@@ -227,7 +228,6 @@ class Spans:
         finally:
             span.end(ended_ns)
 
-
     def is_open(self, unit: Unit) -> bool:
         """True until the unit is closed."""
         return id(unit) in self._open
@@ -278,9 +278,11 @@ class Switch:
     """Where the hooks find `Spans` while costspan is enabled; `spans` is None while it is not.
 
     `ask_stream_usage`: ask providers for the usage of streams whose caller has not, and hide the extra chunk.
+    `provider`: the TracerProvider, for frameworks that write spans of their own and are told where to.
     """
 
     spans: Spans | None = None
+    provider: TracerProvider | None = None
     ask_stream_usage: bool = False
 
 
