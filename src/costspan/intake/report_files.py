@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from costspan.account.assemble import assemble
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from costspan.account.assemble import Assembled
     from costspan.intake.files import FileSpans
     from costspan.price.book import PriceBook
-    from costspan.records import Call, Owner, Reading, Run, SpanRecord
+    from costspan.records import Call, Run
 
     Show = Callable[[Run], None]
 
@@ -113,7 +114,7 @@ def _without_gc() -> Iterator[None]:
 
 class _Reporter:
     def __init__(self, book: PriceBook, show: Show, by: tuple[str, ...], see: Callable[[Call], None] | None) -> None:
-        self._book = book
+        self._make = partial(make_call, book=book)
         self._show = show
         self._see = see
         self._by = by
@@ -150,9 +151,6 @@ class _Reporter:
         for told in spans.records:
             self._record(from_record(told), told_ids)
         return self._closed()
-
-    def _make(self, record: SpanRecord, reading: Reading, owner: Owner) -> Call:
-        return make_call(record, reading, owner, self._book)
 
     def _batch(self, found: Assembled, told_ids: set[str] | None) -> None:
         for run in found.runs:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from costspan import conventions as c
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.span_attributes import first_count, first_of, first_text, known, outcome, seconds, settled, text
-from costspan.records import AGENT, CALL, MISSING, RUN, STEP, TOOL, Reading, Usage
+from costspan.records import AGENT, CALL, MISSING, NO_USAGE, RUN, STEP, TOOL, Reading, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,7 +215,7 @@ def usage_of(get: Get, operation: str | None) -> Usage:
     given = first_count(get, INPUT)
     made = first_count(get, OUTPUT)
     if given is None and made is None:
-        return Usage(source=MISSING)
+        return NO_USAGE
     if made is None and operation == c.EMBEDDINGS:
         # An embedding has no output tokens, and its emitters leave the attribute out.
         made = 0
