@@ -146,7 +146,7 @@ def test_a_run_that_is_going_is_followed(page, served):
     assert rows.count() == 3
     page.wait_for_timeout(1500)
     live[:] = [team_run(6, run_id="now")]
-    page.wait_for_function("document.querySelectorAll('#calls tbody tr').length === 6", timeout=8000)
+    rows.nth(5).wait_for(timeout=8000)
     assert page.locator("details.agent").first.get_attribute("open") is not None
     assert page.get_by_text("running", exact=True).is_visible()
     store.save([Entry(live.pop())])

@@ -34,7 +34,7 @@
   });
   let waiting = false;
   let busy = false;
-  const names = (root) => [...root.querySelectorAll("details")].map((one) => one.querySelector("summary .what, summary").textContent);
+  const names = (root) => [...root.querySelectorAll("details")].map((one) => (one.querySelector("summary > .what") ?? one.querySelector("summary")).textContent);
   async function refresh() {
     const main = document.getElementById("main");
     if (busy || panel.classList.contains("open") || main.querySelector("input:focus, select:focus")) { waiting = true; return; }

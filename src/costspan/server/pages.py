@@ -229,7 +229,8 @@ def compare(request: Request) -> Response:
             f'<option value="{text(name)}"{" selected" if name == chosen else ""}>{text(label)}</option>'
             for name, label in labels.items()
         )
-        selects.append(f'<label>{side.upper()} <select name="{side}">{choices}</select></label>')
+        label = f'<label for="of-{side}">{side.upper()}</label>'
+        selects.append(f'<div>{label} <select id="of-{side}" name="{side}">{choices}</select></div>')
     form = f'<form class="filter" action="/compare" method="get">{"".join(selects)}<button class="button">Compare</button></form>'
     body = f"<h1>Compare two runs</h1><section>{form}</section>"
     if all(names):
