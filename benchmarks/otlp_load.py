@@ -42,9 +42,12 @@ class Load:
         request = ExportTraceServiceRequest()
         resource = request.resource_spans.add()
         for name, value in (
-            ("service.name", "load"), ("telemetry.sdk.language", "python"), ("telemetry.sdk.name", "opentelemetry"),
-            ("telemetry.sdk.version", "1.45.0"), ("deployment.environment.name", "bench"),
-        ):  # fmt: skip
+            ("service.name", "load"),
+            ("telemetry.sdk.language", "python"),
+            ("telemetry.sdk.name", "opentelemetry"),
+            ("telemetry.sdk.version", "1.45.0"),
+            ("deployment.environment.name", "bench"),
+        ):
             _set(resource.resource.attributes, name, value)
         scopes = {}
         for scope, span in spans:
@@ -71,42 +74,83 @@ class Load:
                 (
                     scope,
                     {
-                        "trace_id": trace, "span_id": own, "parent_span_id": parent, "name": name, "kind": kind,
-                        "start_time_unix_nano": start + at * _MS, "end_time_unix_nano": start + (at + ms) * _MS,
+                        "trace_id": trace,
+                        "span_id": own,
+                        "parent_span_id": parent,
+                        "name": name,
+                        "kind": kind,
+                        "start_time_unix_nano": start + at * _MS,
+                        "end_time_unix_nano": start + (at + ms) * _MS,
                         "attributes": attributes,
                     },
-                )  # fmt: skip
+                )
             )
             return own
 
         for number in range(3):
             agent = rng.choice(AGENTS)
             at = 10 + number * 3000
-            place = span(GENAI, root, f"invoke_agent {agent}", at, 2900, {
-                "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": agent, "gen_ai.provider.name": "langchain",
-                "gen_ai.conversation.id": trace.hex(), "langgraph.node": agent, "langgraph.step": number,
-            })  # fmt: skip
+            place = span(
+                GENAI,
+                root,
+                f"invoke_agent {agent}",
+                at,
+                2900,
+                {
+                    "gen_ai.operation.name": "invoke_agent",
+                    "gen_ai.agent.name": agent,
+                    "gen_ai.provider.name": "langchain",
+                    "gen_ai.conversation.id": trace.hex(),
+                    "langgraph.node": agent,
+                    "langgraph.step": number,
+                },
+            )
             for turn in range(2):
                 self._call(span, place, at + 100 + turn * 1400)
             tool = rng.choice(TOOLS)
-            span(GENAI, place, f"execute_tool {tool}", at + 1250, 200, {
-                "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool, "gen_ai.tool.type": "function",
-                "gen_ai.tool.call.id": f"call_{rng.getrandbits(64):x}",
-            })  # fmt: skip
-            span(HTTP, place, "POST", at + 110, 1000, {
-                "http.request.method": "POST", "url.full": "https://api.example.com/v1/chat/completions",
-                "server.address": "api.example.com", "server.port": 443, "http.response.status_code": 200,
-                "network.protocol.version": "1.1",
-            }, 3)  # fmt: skip
+            span(
+                GENAI,
+                place,
+                f"execute_tool {tool}",
+                at + 1250,
+                200,
+                {
+                    "gen_ai.operation.name": "execute_tool",
+                    "gen_ai.tool.name": tool,
+                    "gen_ai.tool.type": "function",
+                    "gen_ai.tool.call.id": f"call_{rng.getrandbits(64):x}",
+                },
+            )
+            span(
+                HTTP,
+                place,
+                "POST",
+                at + 110,
+                1000,
+                {
+                    "http.request.method": "POST",
+                    "url.full": "https://api.example.com/v1/chat/completions",
+                    "server.address": "api.example.com",
+                    "server.port": 443,
+                    "http.response.status_code": 200,
+                    "network.protocol.version": "1.1",
+                },
+                3,
+            )
         found.append(
             (
                 GENAI,
                 {
-                    "trace_id": trace, "span_id": root, "parent_span_id": b"", "name": "invoke_workflow pipeline", "kind": 1,
-                    "start_time_unix_nano": start, "end_time_unix_nano": start + 9500 * _MS,
+                    "trace_id": trace,
+                    "span_id": root,
+                    "parent_span_id": b"",
+                    "name": "invoke_workflow pipeline",
+                    "kind": 1,
+                    "start_time_unix_nano": start,
+                    "end_time_unix_nano": start + 9500 * _MS,
                     "attributes": {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": "pipeline"},
                 },
-            )  # fmt: skip
+            )
         )
         return found
 
@@ -114,14 +158,30 @@ class Load:
         rng = self._random
         provider, model = rng.choice(MODELS)
         read = rng.randrange(0, 2000)
-        span(GENAI, parent, f"chat {model}", at, 1100, {
-            "gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model,
-            "gen_ai.response.model": model, "gen_ai.response.id": f"resp_{rng.getrandbits(128):032x}",
-            "gen_ai.request.temperature": 0.2, "gen_ai.request.max_tokens": 4096, "gen_ai.request.stream": True,
-            "gen_ai.response.finish_reasons": ["stop"], "gen_ai.usage.input_tokens": read + rng.randrange(100, 4000),
-            "gen_ai.usage.output_tokens": rng.randrange(20, 900), "gen_ai.usage.cache_read.input_tokens": read,
-            "server.address": "api.example.com", "server.port": 443,
-        }, 3)  # fmt: skip
+        span(
+            GENAI,
+            parent,
+            f"chat {model}",
+            at,
+            1100,
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": provider,
+                "gen_ai.request.model": model,
+                "gen_ai.response.model": model,
+                "gen_ai.response.id": f"resp_{rng.getrandbits(128):032x}",
+                "gen_ai.request.temperature": 0.2,
+                "gen_ai.request.max_tokens": 4096,
+                "gen_ai.request.stream": True,
+                "gen_ai.response.finish_reasons": ["stop"],
+                "gen_ai.usage.input_tokens": read + rng.randrange(100, 4000),
+                "gen_ai.usage.output_tokens": rng.randrange(20, 900),
+                "gen_ai.usage.cache_read.input_tokens": read,
+                "server.address": "api.example.com",
+                "server.port": 443,
+            },
+            3,
+        )
 
 
 def _set(attributes, name: str, value: object) -> None:

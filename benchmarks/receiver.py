@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import httpx
+
 from otlp_load import Load
 
 SIZE = 512

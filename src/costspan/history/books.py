@@ -130,13 +130,12 @@ class Books:
             to_nano(cost.amount_usd) if cost else None, self._interning.name(db, reason) or None,
         )  # fmt: skip
 
-    def _tool(
-        self, db: sqlite3.Connection, key: int, tool: ToolTotals, where: tuple[int, int, int], sums: _Changes
-    ) -> None:
+    def _tool(self, db: sqlite3.Connection, key: int, tool: ToolTotals, where: tuple[int, int, int], sums: _Changes) -> None:
         nested = tool.nested
         name = self._interning.name(db, tool.name)
         figures: list[int | None] = [
-            tool.calls, tool.errors, round(tool.duration_seconds * 1e9), _count(nested.usage.total_tokens), to_nano(nested.cost_usd),
+            tool.calls, tool.errors, round(tool.duration_seconds * 1e9),
+            _count(nested.usage.total_tokens), to_nano(nested.cost_usd),
             _count(tool.call_tokens), to_nano(tool.call_cost_usd), _count(tool.result_tokens), to_nano(tool.result_cost_usd),
             _count(tool.carried_tokens), to_nano(tool.carried_cost_usd),
         ]  # fmt: skip
@@ -196,7 +195,7 @@ class _Changes:
 
 
 def _measures(row: Sequence[Any]) -> list[Any]:
-    """The figures of one call, in the order of `MEASURES`, from (dim, start, duration, span, evidence, error, amounts, reason)."""
+    """The figures of one call in the order of `MEASURES`; `row` as in `calls`, without run and place."""
     evidence = row[4]
     if evidence == _HIT:
         return [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, *(None,) * len(AMOUNTS)]

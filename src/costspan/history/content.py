@@ -1,7 +1,8 @@
 """Which attributes are kept on disk: never those that hold what people or models wrote.
 
-A name is taken apart into words; one that says content (`input.value`, `gen_ai.completion.0.content`, `mlflow.spanInputs`)
-is left out unless another word says that it only counts or classifies it (`output.type`, `prompt_tokens`). Numbers are always kept.
+A name is taken apart into words. One that says content (`input.value`, `gen_ai.completion.0.content`, `mlflow.spanInputs`)
+is left out, unless another word says that it only counts or classifies it (`output.type`, `prompt_tokens`). Numbers are
+always kept.
 """
 
 from __future__ import annotations
@@ -17,13 +18,77 @@ TEXT_MAX: Final = 512
 ATTRIBUTES_MAX: Final = 128
 EVENTS_MAX: Final = 32
 _CONTENT: Final = frozenset(
-    "args argument arguments backstory body completion completions content contents data description document documents goal"
-    " input inputs instruction instructions json kwargs message messages msg output outputs params parameters payload prompt"
-    " prompts query question response_text result results schema statement text thinking transcript".split()
+    [
+        "args",
+        "argument",
+        "arguments",
+        "backstory",
+        "body",
+        "completion",
+        "completions",
+        "content",
+        "contents",
+        "data",
+        "description",
+        "document",
+        "documents",
+        "goal",
+        "input",
+        "inputs",
+        "instruction",
+        "instructions",
+        "json",
+        "kwargs",
+        "message",
+        "messages",
+        "msg",
+        "output",
+        "outputs",
+        "params",
+        "parameters",
+        "payload",
+        "prompt",
+        "prompts",
+        "query",
+        "question",
+        "response_text",
+        "result",
+        "results",
+        "schema",
+        "statement",
+        "text",
+        "thinking",
+        "transcript",
+    ]
 )
 _HARMLESS: Final = frozenset(
-    "bytes cache cost count duration error exception format hash id ids kind length lengths mime model size source status time"
-    " token tokens total type version".split()
+    [
+        "bytes",
+        "cache",
+        "cost",
+        "count",
+        "duration",
+        "error",
+        "exception",
+        "format",
+        "hash",
+        "id",
+        "ids",
+        "kind",
+        "length",
+        "lengths",
+        "mime",
+        "model",
+        "size",
+        "source",
+        "status",
+        "time",
+        "token",
+        "tokens",
+        "total",
+        "type",
+        "version",
+    ]
 )
 _WORDS: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
 _KNOWN_MAX: Final = 20_000

@@ -140,7 +140,9 @@ class Database:
         _refuse_newer(version, self.path)
         self._readers.append(db)
         if version < VERSION:
-            message = f"{self.path} is of an older costspan (schema {version}, this one reads {VERSION}): run `costspan db upgrade`"
+            message = (
+                f"{self.path} is of an older costspan (schema {version}, not {VERSION}): `costspan db info` brings it up to date"
+            )
             raise HistoryError(message)
 
     def close(self) -> None:
@@ -222,19 +224,36 @@ def told(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, ConnectionError | TimeoutError):
             raise
-        message = f"the history {path} cannot be used ({error.strerror or error}): name another file with --db or COSTSPAN_HISTORY"
+        message = (
+            f"the history {path} cannot be used ({error.strerror or error}): {_ELSEWHERE}"
+        )
         raise HistoryError(message) from error
+
+
+_ELSEWHERE: Final = "name another file with --db or COSTSPAN_HISTORY"
+_LINES: Final = (
+    (
+        ("SQLITE_FULL", "SQLITE_IOERR"),
+        "cannot be written ({text}), what was written before is safe: make room on its disk or limit it (--keep-days, --keep-mb)",
+    ),
+    (
+        ("SQLITE_BUSY", "SQLITE_LOCKED"),
+        f"has been locked by another program for {BUSY_SECONDS:.0f} seconds ({{text}}): end the one that holds it",
+    ),
+    (
+        ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"),
+        f"cannot be opened for this ({{text}}): give this user the right to write to it and its folder, or {_ELSEWHERE}",
+    ),
+    (
+        ("SQLITE_CORRUPT", "SQLITE_NOTADB"),
+        "is damaged ({text}): move it away and a new one is begun; `sqlite3 FILE .recover` may save its contents",
+    ),
+)
 
 
 def _line(path: Path, error: sqlite3.Error) -> str:
     name = str(getattr(error, "sqlite_errorname", "") or "")
-    text = str(error)
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return f"the history {path} cannot be written, nothing of it is lost ({text}): make room on its disk, or set a limit with `costspan db vacuum --keep-days`"
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"the history {path} has been locked by another program for {BUSY_SECONDS:.0f} seconds: end the one that holds it"
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        return f"the history {path} cannot be opened for this ({text}): give this user the right to write to it and its folder, or name another file with --db or COSTSPAN_HISTORY"
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return f"the history {path} is damaged ({text}): move it away and a new one is begun; `sqlite3 FILE .recover` may save its contents"
-    return f"the history {path} cannot be used ({text})"
+    for beginnings, line in _LINES:
+        if name.startswith(beginnings):
+            return f"the history {path} {line.format(text=error)}"
+    return f"the history {path} cannot be used ({error})"

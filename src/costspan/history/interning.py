@@ -57,10 +57,12 @@ class Interning:
 
     def kept(self) -> None:
         """The transaction was committed."""
-        for known, new in ((self._names, self._new_names), (self._dims, self._new_dims)):
-            if len(known) > REMEMBERED:
-                known.clear()  # type: ignore[attr-defined]
-            known.update(new)  # type: ignore[attr-defined]
+        if len(self._names) > REMEMBERED:
+            self._names.clear()
+        if len(self._dims) > REMEMBERED:
+            self._dims.clear()
+        self._names.update(self._new_names)
+        self._dims.update(self._new_dims)
         self.undone()
 
     def undone(self) -> None:

@@ -88,7 +88,7 @@ def tools(
     ).fetchall()
     texts = texts_of(db, {part for row in found for part in row[:3]})
     return [
-        ToolRow(texts.get(row[0]), texts.get(row[1]), texts.get(row[2]) or "", *row[3:6], *_priced(row[6:]))  # type: ignore[arg-type]
+        ToolRow(texts.get(row[0]), texts.get(row[1]), texts.get(row[2]) or "", *row[3:6], *_priced(row[6:]))
         for row in found
     ]
 

@@ -50,7 +50,9 @@ def size(db: sqlite3.Connection) -> tuple[int, int]:
 
 def _before(db: sqlite3.Connection, limit_ns: int) -> bool:
     """Remove what began before a moment, up to `PIECE` of each kind; True when there may be more."""
-    runs = [key for (key,) in db.execute("SELECT id FROM runs WHERE started_ns < ? ORDER BY started_ns LIMIT ?", (limit_ns, PIECE))]
+    runs = [
+        key for (key,) in db.execute("SELECT id FROM runs WHERE started_ns < ? ORDER BY started_ns LIMIT ?", (limit_ns, PIECE))
+    ]
     _remove_runs(db, runs)
     db.execute("DELETE FROM hours WHERE hour < ?", (limit_ns // HOUR_NS,))
     spans = _remove_spans(db, limit_ns)
@@ -59,7 +61,9 @@ def _before(db: sqlite3.Connection, limit_ns: int) -> bool:
 
 def _oldest(db: sqlite3.Connection) -> bool:
     """Remove the oldest tenth of what there is, up to `PIECE`; False when nothing is left to remove."""
-    rows = db.execute("SELECT id, started_ns FROM runs ORDER BY started_ns LIMIT (SELECT max(1, min(?, count(*) / 10)) FROM runs)", (PIECE,))
+    rows = db.execute(
+        "SELECT id, started_ns FROM runs ORDER BY started_ns LIMIT (SELECT max(1, min(?, count(*) / 10)) FROM runs)", (PIECE,)
+    )
     runs = rows.fetchall()
     _remove_runs(db, [key for key, _ in runs])
     found = db.execute("SELECT first_id FROM chunks ORDER BY first_id LIMIT 8").fetchall()

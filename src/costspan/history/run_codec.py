@@ -6,10 +6,9 @@ older file lacks takes the field's default. Money is a decimal string, exact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from costspan.errors import HistoryError
 from costspan.history.packing import pack, unpack
@@ -31,6 +30,9 @@ from costspan.records import (
     Usage,
     Waste,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 FORMAT: Final = 1
 Json = Any
@@ -62,7 +64,9 @@ _EFFICIENCY: Final = (
 _RUN: Final = ("id", "workflow", "started_ns", "ended_ns", "outcome", "trace_ids", "notes")
 
 _usage_of, _coverage_of, _totals_of, _call_of = (attrgetter(*names) for names in (_USAGE, _COVERAGE, _TOTALS, _CALL))
-_tool_of, _step_of, _waste_of, _efficiency_of, _run_of = (attrgetter(*names) for names in (_TOOL, _STEP, _WASTE, _EFFICIENCY, _RUN))
+_tool_of, _step_of, _waste_of, _efficiency_of, _run_of = (
+    attrgetter(*names) for names in (_TOOL, _STEP, _WASTE, _EFFICIENCY, _RUN)
+)
 
 
 def encode(run: Run) -> bytes:
@@ -172,7 +176,7 @@ def _to_agent(agent: Json) -> AgentTotals:
 
 def _to_tool(tool: Json) -> ToolTotals:
     head, nested, money = tool
-    costs = {name: _money(value) for name, value in zip(_TOOL_MONEY, money, strict=True)}
+    costs = _named(_TOOL_MONEY, [_money(value) for value in money])
     return ToolTotals(**_named(_TOOL, head, ("agents",)), nested=_to_totals(nested), **costs)
 
 
@@ -212,4 +216,3 @@ def _money(text: str | None) -> Decimal | None:
 
 def _moneys(texts: Mapping[str, str]) -> dict[str, Decimal]:
     return {name: Decimal(text) for name, text in texts.items()}
-

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan.errors import UsageError
 from costspan.history.packing import unpack
 from costspan.history.queries import texts_of
-from costspan.history.run_codec import decode
 from costspan.history.rows import Gap, RunFilter, RunRow, SpanDetail, SpanRow, Sums
+from costspan.history.run_codec import decode
 from costspan.history.schema import MEASURES
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def span(db: sqlite3.Connection, trace_id: str, span_id: str) -> SpanDetail | No
     if not found:
         return None
     row = _span_rows(db, found)[0]
-    part = db.execute("SELECT first_id, body FROM chunks WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1", found[0][:1]).fetchone()
+    part = db.execute(
+        "SELECT first_id, body FROM chunks WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1", found[0][:1]
+    ).fetchone()
     if part is None:
         return SpanDetail(row)
     chunk = unpack(part[1])
@@ -144,7 +146,10 @@ def gaps(db: sqlite3.Connection, *, since_ns: int | None = None, until_ns: int |
         (since_ns or 0, until_ns if until_ns is not None else 2**63 - 1, limit),
     ).fetchall()
     texts = texts_of(db, (part for row in found for part in row[:4]))
-    return [Gap(*(texts.get(part) for part in row[:4]), bool(row[4]), row[5], row[6]) for row in found]
+    return [
+        Gap(texts.get(provider), texts.get(model), texts.get(agent), texts.get(reason), bool(unpriced), calls, last_ns)
+        for provider, model, agent, reason, unpriced, calls, last_ns in found
+    ]
 
 
 def signed(number: int) -> int:
@@ -166,20 +171,19 @@ def _conditions(where: RunFilter) -> tuple[str, list[object]]:
         found.append(("r.lone = ?", int(where.lone)))
     if where.outcome is not None:
         found.append(("r.outcome = ?", where.outcome))
-    for name in ("workflow", "service"):
-        if getattr(where, name) is not None:
-            found.append((f"r.{name} = {_NAMED}", getattr(where, name)))
-    for name in ("agent", "model"):
-        if getattr(where, name) is not None:
-            inside = f"SELECT 1 FROM calls c JOIN dims d ON d.id = c.dim WHERE c.run = r.id AND d.{name} = {_NAMED}"
-            found.append((f"EXISTS ({inside})", getattr(where, name)))
+    plain = [(name, getattr(where, name)) for name in ("workflow", "service")]
+    found += [(f"r.{name} = {_NAMED}", value) for name, value in plain if value is not None]
+    inside = "SELECT 1 FROM calls c JOIN dims d ON d.id = c.dim WHERE c.run = r.id AND d."
+    told = [(name, getattr(where, name)) for name in ("agent", "model")]
+    found += [(f"EXISTS ({inside}{name} = {_NAMED})", value) for name, value in told if value is not None]
     conditions = [condition for condition, _ in found]
     values = [value for _, value in found]
     if where.text:
         like = "%" + where.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         named = "IN (SELECT id FROM names WHERE text LIKE ? ESCAPE '\\')"
         conditions.append(
-            f"(r.run_id LIKE ? ESCAPE '\\' OR lower(hex(r.trace_id)) LIKE ? ESCAPE '\\' OR r.workflow {named} OR r.service {named})"
+            "(r.run_id LIKE ? ESCAPE '\\' OR lower(hex(r.trace_id)) LIKE ? ESCAPE '\\' "
+            f"OR r.workflow {named} OR r.service {named})"
         )
         values += [like, like.lower(), like, like]
     return f" WHERE {' AND '.join(conditions)}" if conditions else "", values
@@ -189,13 +193,20 @@ def _run_rows(db: sqlite3.Connection, found: Sequence[Sequence[Any]]) -> list[Ru
     texts = texts_of(db, (part for row in found for part in row[_TEXTS]))
     return [
         RunRow(
-            row[0],
-            row[1],
-            bool(row[2]),
-            *(texts.get(part) for part in row[_TEXTS]),
-            row[6].hex() if row[6] else None,
-            *row[7:13],
-            Sums(*row[13:]),
+            key=row[0],
+            id=row[1],
+            lone=bool(row[2]),
+            workflow=texts.get(row[3]),
+            service=texts.get(row[4]),
+            environment=texts.get(row[5]),
+            trace_id=row[6].hex() if row[6] else None,
+            started_ns=row[7],
+            ended_ns=row[8],
+            outcome=row[9],
+            agents=row[10],
+            tools=row[11],
+            duplicates=row[12],
+            sums=Sums(*row[13:]),
         )
         for row in found
     ]

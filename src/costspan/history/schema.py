@@ -106,7 +106,8 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         f"CREATE TABLE tool_days (day INTEGER NOT NULL, service INTEGER NOT NULL, workflow INTEGER NOT NULL, "
         f"tool INTEGER NOT NULL, {_TOOL_MEASURES}, PRIMARY KEY (day, service, workflow, tool)) STRICT, WITHOUT ROWID",
         "INSERT INTO tool_days SELECT runs.started_ns / 86400000000000, coalesce(service, 0), coalesce(workflow, 0), tool, "
-        f"{', '.join(f'sum(run_tools.{name})' for name in TOOL_MEASURES)} FROM run_tools JOIN runs ON runs.id = run GROUP BY 1, 2, 3, 4",
+        f"{', '.join(f'sum(run_tools.{name})' for name in TOOL_MEASURES)} FROM run_tools JOIN runs ON runs.id = run "
+        "GROUP BY 1, 2, 3, 4",
     ),
 )
 VERSION: Final = len(STEPS)

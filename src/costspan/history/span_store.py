@@ -146,13 +146,12 @@ def load(db: sqlite3.Connection, trace_ids: Iterable[int], *, limit: int) -> lis
     chunks: dict[int, tuple[int, Any]] = {}
     for trace_id in trace_ids:
         rows = db.execute(
-            "SELECT s.id, span_id, parent_id, start_ns, duration_ns, error, name, scope FROM spans s JOIN traces t ON t.id = trace "
-            "WHERE t.trace_id = ? ORDER BY s.id LIMIT ?",
+            "SELECT s.id, span_id, parent_id, start_ns, duration_ns, error, name, scope "
+            "FROM spans s JOIN traces t ON t.id = trace WHERE t.trace_id = ? ORDER BY s.id LIMIT ?",
             (trace_id.to_bytes(16, "big"), limit - len(found)),
         ).fetchall()
         texts = dict(db.execute(f"SELECT id, text FROM names WHERE id IN ({_numbers(rows)})").fetchall())
-        for row in rows:
-            found.append(_pair(trace_id, row, texts, _held(db, row[0], chunks)))
+        found += [_pair(trace_id, row, texts, _held(db, row[0], chunks)) for row in rows]
     return found
 
 

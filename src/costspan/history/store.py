@@ -50,7 +50,8 @@ class Store:
             self._books.book(db, entries, time.time_ns())
             for place, count in (dropped or {}).items():
                 db.execute(
-                    "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + excluded.value",
+                    "INSERT INTO meta VALUES (?, ?) "
+                    "ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + CAST(excluded.value AS INTEGER)",
                     (f"dropped {place}", str(count)),
                 )
 

@@ -50,6 +50,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._store: Store | None = None
+        self._place: tuple[int, int] | None = None
 
     def __call__(self, run: Run) -> None:
         """Take a finished run. Costs microseconds, never waits, never raises."""
@@ -66,7 +67,9 @@ class Writer:
                     self._thread.start()
                 self._change.notify_all()
                 return
-        guard.warn_once(f"history dropped {self._path}", f"the history {self._path} takes runs too slowly; some are dropped and counted")
+        guard.warn_once(
+            f"history dropped {self._path}", f"the history {self._path} takes runs too slowly; some are dropped and counted"
+        )
 
     @property
     def dropped(self) -> int:
@@ -123,7 +126,9 @@ class Writer:
         try:
             dropped = self._dropped
             entries = [Entry(run, self._service, self._environment) for run in runs]
-            self._opened().save(entries, dropped={"in process": dropped - self._told_dropped} if dropped > self._told_dropped else None)
+            self._opened().save(
+                entries, dropped={"in process": dropped - self._told_dropped} if dropped > self._told_dropped else None
+            )
             self._told_dropped = dropped
         except HistoryError as error:
             guard.warn_once(f"history {error}", str(error))
@@ -154,4 +159,3 @@ def _place(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-

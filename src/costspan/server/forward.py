@@ -173,7 +173,9 @@ class Forwarder:
         if not self._failure:
             guard.warn_once(f"server.forward {self._upstream.url}", f"{outcome.why}; spans wait here until it is back")
         self._failure = outcome.why
-        self._wait_until = time.monotonic() + max(outcome.wait_seconds, min(2.0 ** min(self._failures - 1, 10), _WAIT_MAX_SECONDS))
+        self._wait_until = time.monotonic() + max(
+            outcome.wait_seconds, min(2.0 ** min(self._failures - 1, 10), _WAIT_MAX_SECONDS)
+        )
         return False
 
 

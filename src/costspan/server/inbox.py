@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan import guard
+from costspan.conventions import METERED
 from costspan.errors import CostspanError, HistoryError
 from costspan.history.span_store import TIME_MAX
 from costspan.intake.otlp import decode_json, decode_protobuf
@@ -34,6 +35,10 @@ GROUP_BYTES: Final = 4 << 20
 TICK_SECONDS: Final = 0.25
 BACKOFF_SECONDS: Final = 5.0
 _INT_MAX: Final = (1 << 63) - 1
+
+
+_LOSSES: Final = ("left out", "not valid", "ends in the middle", "ends early")
+"""Words by which the reader of OTLP says that something is missing; other remarks are merely odd."""
 
 
 class Taken(NamedTuple):
@@ -131,7 +136,9 @@ class Inbox:
         size = 0
         try:
             while size < GROUP_BYTES:
-                parcel = self._parcels.get(timeout=TICK_SECONDS) if not found and not self._stopping else self._parcels.get_nowait()
+                parcel = (
+                    self._parcels.get(timeout=TICK_SECONDS) if not found and not self._stopping else self._parcels.get_nowait()
+                )
                 if parcel is not None:
                     found.append(parcel)
                     size += len(parcel.data)
@@ -215,9 +222,10 @@ def decode(parcel: Parcel) -> tuple[list[Pair], Taken]:
             problems.append(f"more than {SPANS_MAX:,} spans in one request")
         else:
             pairs.append((record, _reading(sane(record))))
-    lost = [problem for problem in problems if "left out" in problem or "valid" in problem or "ends" in problem and "before" not in problem]
+    lost = [problem for problem in problems if any(word in problem for word in _LOSSES)]
     if lost and not pairs and not rejected:
-        raise malformed(f"not an OTLP trace request: {lost[0]}")
+        message = f"not an OTLP trace request: {lost[0]}"
+        raise malformed(message)
     rejected = max(rejected, len(lost))
     return pairs, Taken(len(pairs), rejected, (lost or problems)[0] if rejected else "")
 
@@ -235,7 +243,11 @@ def _records(parcel: Parcel, problems: list[str]) -> Iterator[SpanRecord]:
 
 @guard.guarded("server.read")
 def _reading(record: SpanRecord) -> Reading | None:
-    return read(record)
+    reading = read(record)
+    if reading is not None and record.attributes.get(METERED) is True:
+        # Written on its way out by a costspan in that process, whoever opened the span.
+        reading.metered = True
+    return reading
 
 
 def sane(record: SpanRecord) -> SpanRecord:

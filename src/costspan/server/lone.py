@@ -41,7 +41,8 @@ def _lone(trace_id: str, calls: Sequence[Call]) -> Run:
         totals=total(calls),
         agents=tuple(_agent(name, found) for name, found in agents.items() if name is not None),
         models=tuple(
-            ModelTotals(provider, model, total(found), found[0].context_window_tokens) for (provider, model), found in models.items()
+            ModelTotals(provider, model, total(found), found[0].context_window_tokens)
+            for (provider, model), found in models.items()
         ),
         calls=tuple(calls),
         unattributed=total(nobodys),

@@ -54,7 +54,10 @@ class GrpcReceiver:
         try:
             self.port: int = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            message = f"cannot listen on {address} for OTLP/gRPC: the port is taken or not allowed; choose another with --grpc-port, or 0 for none"
+            message = (
+                f"cannot listen on {address} for OTLP/gRPC: the port is taken or not allowed; "
+                "choose another with --grpc-port, or -1 for none"
+            )
             raise SettingsError(message) from error
 
     def start(self) -> None:
@@ -103,4 +106,6 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             given = dict(context.invocation_metadata()).get("authorization", "")
             if isinstance(given, str) and bearer_matches(given, self._token):
                 return
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "give the token of this server (COSTSPAN_TOKEN) as `authorization: Bearer TOKEN`")
+        context.abort(
+            grpc.StatusCode.UNAUTHENTICATED, "give the token of this server (COSTSPAN_TOKEN) as `authorization: Bearer TOKEN`"
+        )

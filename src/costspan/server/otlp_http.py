@@ -100,7 +100,9 @@ async def _body(request: Request) -> bytes:
                     raise _large()
                 parts.append(part)
     except TimeoutError:
-        raise RefusedError(408, "DEADLINE_EXCEEDED", f"the body did not come within {BODY_SECONDS:.0f} seconds", retry=True) from None
+        raise RefusedError(
+            408, "DEADLINE_EXCEEDED", f"the body did not come within {BODY_SECONDS:.0f} seconds", retry=True
+        ) from None
     if not size:
         raise malformed("the body is empty")
     return b"".join(parts)

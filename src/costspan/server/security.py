@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse, RedirectResponse
 
+from costspan.server.limits import HEADER_BYTES_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -70,8 +72,12 @@ class Gate:
         await (self._app if refusal is None else refusal)(scope, receive, sender)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> ASGIApp | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES_MAX:
+            return PlainTextResponse("costspan: the headers are too long\n", 431)
         if self._token is None and host_name(headers.get("host", "")) not in self._hosts:
-            return PlainTextResponse("costspan: this host name is not served; use localhost, or start with --host and a token\n", 421)
+            return PlainTextResponse(
+                "costspan: this host name is not served; use localhost, or start with --host and a token\n", 421
+            )
         if scope["method"] not in SAFE_METHODS and not same_origin(headers):
             return PlainTextResponse("costspan: refused, the request comes from another site\n", 403)
         if self._token is None or (self._page and scope["path"] in OPEN_PATHS) or self._admits(headers):

@@ -121,7 +121,12 @@ class Settler:
     def _batch(self, families: list[list[int]]) -> _Batch:
         """All spans of these families. Where more is on disk than here (late spans, a restart, another process), from there."""
         open_traces = self._open.traces
-        here = {one: len(open_traces[one].pairs) if open_traces[one].whole else -1 for family in families for one in family if one in open_traces}
+        here = {
+            one: len(open_traces[one].pairs) if open_traces[one].whole else -1
+            for family in families
+            for one in family
+            if one in open_traces
+        }
         again = self._store.incomplete(here)
         before: set[int] = set()
         if again:

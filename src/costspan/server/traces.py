@@ -66,11 +66,8 @@ class OpenTrace:
 
     def ready_ns(self, quiet_ns: int, lone_ns: int) -> int:
         """When this trace may be settled if nothing more comes."""
-        if not self.ended:
-            wait = ROOTLESS_NS
-        else:
-            wait = quiet_ns if self.units or not self.scopes else lone_ns
-        return min(self.last_ns + wait, self.first_ns + AGE_NS)
+        wait = quiet_ns if self.units or not self.scopes else lone_ns
+        return min(self.last_ns + (wait if self.ended else ROOTLESS_NS), self.first_ns + AGE_NS)
 
     def goes_on(self, now_ns: int) -> bool:
         """Whether more of it is to be expected: it is settled by its age only."""

@@ -29,7 +29,8 @@ def unpack(data: bytes, encoding: str, *, limit: int = UNPACKED_BYTES_MAX) -> by
     try:
         return way(data, limit)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
-        raise malformed(f"the body is not valid {encoding} ({error})") from error
+        message = f"the body is not valid {encoding} ({error})"
+        raise malformed(message) from error
 
 
 def _gzip(data: bytes, limit: int) -> bytes:
@@ -83,4 +84,5 @@ def _zstd(data: bytes, limit: int) -> bytes:
 
 def _check(size: int, limit: int) -> None:
     if size > limit:
-        raise too_large(f"the body is larger than {limit >> 20} MiB when unpacked; send smaller batches")
+        message = f"the body is larger than {limit >> 20} MiB when unpacked; send smaller batches"
+        raise too_large(message)
