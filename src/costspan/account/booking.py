@@ -70,27 +70,43 @@ def is_refusal(reading: Reading) -> bool:
     return name in _REFUSALS or name.isdigit() or any(name.endswith(known) for known in _REFUSALS)
 
 
+_Priced = tuple[str | None, str | None, int | None, "Cost | Unpriced | None"]
+
+
+@guard.guarded("price")
+def _priced(record: SpanRecord, reading: Reading, book: PriceBook) -> _Priced:
+    """(provider, model, context window, answer of the price book)."""
+    asked = reading.response_model or reading.request_model
+    provider, model = book.canonical(reading.provider, asked)
+    window = book.context_window(reading.provider, asked)
+    if reading.cache_hit or (reading.usage.source == MISSING and reading.stated_cost_usd is None):
+        return provider, model, window, None
+    if reading.problems and _is_untrusted(reading):
+        return provider, model, window, _UNTRUSTED
+    return (
+        provider,
+        model,
+        window,
+        book.price(
+            reading.usage,
+            provider=reading.provider,
+            model=asked,
+            at_ns=record.start_ns,
+            service_tier=reading.service_tier,
+            batch=reading.batch,
+            fees=reading.fees,
+            stated_cost_usd=reading.stated_cost_usd,
+        ),
+    )
+
+
 def make_call(record: SpanRecord, reading: Reading, owner: Owner, book: PriceBook) -> Call:
     """Price one reading. A call without usage has neither a cost nor a reason to be unpriced: it is unreported."""
-    model_asked = reading.response_model or reading.request_model
-    provider, model, window = reading.provider, model_asked, None
     usage = reading.usage
-    answer: Cost | Unpriced | None = None
     # Tokens and money fail independently: whatever is wrong with prices, the call and its tokens are counted.
-    with guard.Guard("price"):
-        provider, model = book.canonical(reading.provider, model_asked)
-        window = book.context_window(reading.provider, model_asked)
-        if not reading.cache_hit and (usage.source != MISSING or reading.stated_cost_usd is not None):
-            answer = _UNTRUSTED if _is_untrusted(reading) else book.price(
-                usage,
-                provider=reading.provider,
-                model=model_asked,
-                at_ns=record.start_ns,
-                service_tier=reading.service_tier,
-                batch=reading.batch,
-                fees=reading.fees,
-                stated_cost_usd=reading.stated_cost_usd,
-            )
+    provider, model, window, answer = _priced(record, reading, book) or (
+        reading.provider, reading.response_model or reading.request_model, None, None,
+    )  # fmt: skip
     missing = usage.source == MISSING and not reading.cache_hit
     refused = missing and is_refusal(reading)
     return Call(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _GRAPH_NAME: Final[ContextVar[str | None]] = ContextVar("costspan.graph_name", default=None)
 _CONTROL_FLOW: Final = frozenset({"GraphInterrupt", "GraphBubbleUp", "ParentCommand", "NodeInterrupt", "GraphDrained"})
+_OWNER_KEYS: Final = frozenset({"lc_agent_name", "agent_name", "langgraph_node", "langgraph_checkpoint_ns", "checkpoint_ns"})
+"""Where `owner_from_metadata` looks: a lone call has none of them."""
 _NODE_TAG: Final = "graph:step:"
 _ANONYMOUS: Final = ("Runnable", "LangGraph", "ChannelWrite", "Branch", "_", "seq:")
 
@@ -93,6 +95,8 @@ def agent_of(metadata: Mapping[str, Any], around: Unit | None) -> str | None:
 
     Inside an unnamed prebuilt agent the nodes are only called `model` or `agent`; the graph's name says more.
     """
+    if _OWNER_KEYS.isdisjoint(metadata):
+        return None
     agent, _ = owner_from_metadata(metadata)
     if agent in PLUMBING:
         return around.owner.workflow if around is not None else None

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from costspan import conventions as c
 from costspan.records import AGENT, CALL, NO_USAGE, REPORTED, RUN, STEP, TOOL, Reading, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from costspan.records import SpanRecord
 
+_counts: Final = attrgetter(
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
 DIALECT: Final = "costspan"
 CANCELLING: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit", "Interrupted"})
 """Classes of exceptions that end work without being an error."""
@@ -54,68 +65,57 @@ def read(record: SpanRecord) -> Reading | None:
 
 
 def _call(record: SpanRecord) -> Reading:
-    get = record.attributes.get
-    finish = get(c.FINISH_REASONS)
-    fees = get(c.FEES)
-    problems = get(c.USAGE_PROBLEMS)
-    return Reading(
-        kind=CALL,
-        dialect=DIALECT,
-        agent=_text(get(c.AGENT_NAME)),
-        workflow=_text(get(c.WORKFLOW_NAME)),
-        step=_text(get(c.STEP)),
-        tool=_text(get(c.TOOL)),
-        conversation_id=_text(get(c.CONVERSATION_ID)),
-        operation=_text(get(c.OPERATION_NAME)),
-        provider=_text(get(c.PROVIDER_NAME)),
-        request_model=_text(get(c.REQUEST_MODEL)),
-        response_model=_text(get(c.RESPONSE_MODEL)),
-        response_id=_text(get(c.RESPONSE_ID)),
-        usage=usage_from(record.attributes),
-        missing_reason=_text(get(c.MISSING_REASON)),
-        stated_cost_usd=_money(get(c.STATED_COST)),
-        outcome=_outcome(record),
-        error_type=_text(get(c.ERROR_TYPE)),
-        finish_reason=str(finish[0]) if isinstance(finish, (list, tuple)) and finish else None,
-        stream=get(c.REQUEST_STREAM) is True,
-        time_to_first_token_seconds=_seconds(get(c.TIME_TO_FIRST_CHUNK)),
-        service_tier=_text(get(c.OPENAI_SERVICE_TIER)) or _text(get(c.ANTHROPIC_SERVICE_TIER)),
-        batch=get(c.BATCH) is True,
-        fees=_fees(fees) if fees else None,
-        cache_hit=get(c.CACHE_HIT) is True,
-        retry_count=_count(get(c.RETRY_COUNT)) or 0,
-        waste=_text(get(c.WASTE)),
-        metered=get(c.METERED) is True,
-        refused=(_count(get(c.HTTP_STATUS_CODE)) or 0) >= _FIRST_ERROR_STATUS,
-        request_lengths=_text(get(c.REQUEST_LENGTHS)),
-        request_hash=_text(get(c.REQUEST_HASH)),
-        problems=tuple(str(word) for word in problems) if isinstance(problems, (list, tuple)) else (),
-    )
+    attributes = record.attributes
+    found: dict[str, Any] = {}
+    # One look at each attribute that is there, instead of one for each that might be: this runs at every call's end.
+    for name, value in attributes.items():
+        field = _TEXTS.get(name)
+        if field is not None:
+            if value and isinstance(value, str):
+                found[field] = value
+        elif name in _OTHERS:
+            field, told = _OTHERS[name]
+            found[field] = told(value)
+    if "service_tier" not in found:
+        found["service_tier"] = _text(attributes.get(c.ANTHROPIC_SERVICE_TIER))
+    return Reading(CALL, DIALECT, usage=usage_from(attributes), outcome=_outcome(record), **found)
 
 
 def usage_from(attributes: Mapping[str, object]) -> Usage:
     """Usage from the newest names of the convention; `costspan.usage.source` says if it is an estimate, or missing in part."""
-    counts = [_count(attributes.get(name)) for name in _COUNTS]
+    counts: list[Any] = [
+        count if (count := attributes.get(name)) is None or (type(count) is int and count >= 0) else _count(count)
+        for name in _COUNTS
+    ]
     if counts[0] is None and counts[1] is None:
         return NO_USAGE
-    return Usage(*counts, source=str(attributes.get(c.USAGE_SOURCE, REPORTED)))
+    counts.append(str(attributes.get(c.USAGE_SOURCE, REPORTED)))
+    return Usage(*counts)
 
 
 def usage_attributes(usage: Usage) -> dict[str, int | str]:
     """The inverse of `usage_from`: what a hook writes on a call's span; unknown counts are left out."""
-    counts = (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.cache_write_1h_tokens,
-        usage.reasoning_tokens,
-        usage.input_audio_tokens,
-        usage.output_audio_tokens,
-    )
-    found: dict[str, int | str] = {name: count for name, count in zip(_COUNTS, counts, strict=True) if count is not None}
+    found: dict[str, int | str] = {
+        name: count for name, count in zip(_COUNTS, _counts(usage), strict=True) if count is not None
+    }
     found[c.USAGE_SOURCE] = usage.source
     return found
+
+
+def _first(value: object) -> str | None:
+    return str(value[0]) if isinstance(value, (list, tuple)) and value else None
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(str(word) for word in value) if isinstance(value, (list, tuple)) else ()
+
+
+def _is_true(value: object) -> bool:
+    return value is True
+
+
+def _is_refused(value: object) -> bool:
+    return (_count(value) or 0) >= _FIRST_ERROR_STATUS
 
 
 def _text(value: object) -> str | None:
@@ -156,3 +156,38 @@ def _outcome(record: SpanRecord) -> str:
     if error is None:
         return "error" if record.error else "ok"
     return "cancelled" if str(error).rpartition(".")[2] in CANCELLING else "error"
+
+
+_TEXTS: Final = {
+    c.AGENT_NAME: "agent",
+    c.WORKFLOW_NAME: "workflow",
+    c.STEP: "step",
+    c.TOOL: "tool",
+    c.CONVERSATION_ID: "conversation_id",
+    c.OPERATION_NAME: "operation",
+    c.PROVIDER_NAME: "provider",
+    c.REQUEST_MODEL: "request_model",
+    c.RESPONSE_MODEL: "response_model",
+    c.RESPONSE_ID: "response_id",
+    c.MISSING_REASON: "missing_reason",
+    c.ERROR_TYPE: "error_type",
+    c.OPENAI_SERVICE_TIER: "service_tier",
+    c.WASTE: "waste",
+    c.REQUEST_LENGTHS: "request_lengths",
+    c.REQUEST_HASH: "request_hash",
+}
+"""Attributes of a call that are taken as they are -> fields of `Reading`."""
+_OTHERS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
+    c.FINISH_REASONS: ("finish_reason", _first),
+    c.USAGE_PROBLEMS: ("problems", _words),
+    c.STATED_COST: ("stated_cost_usd", _money),
+    c.REQUEST_STREAM: ("stream", _is_true),
+    c.TIME_TO_FIRST_CHUNK: ("time_to_first_token_seconds", _seconds),
+    c.BATCH: ("batch", _is_true),
+    c.FEES: ("fees", _fees),
+    c.CACHE_HIT: ("cache_hit", _is_true),
+    c.RETRY_COUNT: ("retry_count", lambda value: _count(value) or 0),
+    c.METERED: ("metered", _is_true),
+    c.HTTP_STATUS_CODE: ("refused", _is_refused),
+}
+"""Attributes of a call that are checked or changed on the way."""
