@@ -35,6 +35,7 @@ def judge(
     from costspan.cli.reading import read
     from costspan.errors import UsageError
     from costspan.report.check import UNDECIDED, Limits, check
+    from costspan.report.figures import many
 
     limits = Limits(
         cost_run=_dollars(max_cost_run, "--max-cost-run"),
@@ -58,7 +59,7 @@ def judge(
         for one in checked.findings:
             print(f"{'exceeded' if one.exceeded else 'unknown'}: {one.line} ({one.limit})")
         if not code:
-            print(f"ok: {checked.runs:,} runs, {checked.calls:,} calls within the limits")
+            print(f"ok: {many(checked.runs, 'run')}, {many(checked.calls, 'call')} within the limits")
     if code == UNDECIDED and found.report.partial:
         print("costspan: the input is partial, so the limits cannot be judged", file=sys.stderr)
     raise typer.Exit(code)
