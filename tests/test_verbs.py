@@ -176,7 +176,7 @@ def test_what_has_no_usage_or_no_price_stays_unknown_in_the_sum():
     assert "$0.0105+?" in text
 
 
-@pytest.mark.parametrize("items", [5, "text", None, object()], ids=repr)
+@pytest.mark.parametrize("items", [5, "text", None, object()], ids=["number", "text", "none", "object"])
 def test_what_cannot_be_summed_is_refused_with_the_ways_in(items):
     with pytest.raises(UsageError, match="mapping of agent to response"):
         costspan.aggregate(items)

@@ -106,6 +106,7 @@ class ActiveRun(NamedTuple):
     cost_usd: Decimal
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class SpanRecord:
     """One ended (or, live, one running) span in neutral form, whichever door it came in by.
 
@@ -114,52 +115,19 @@ class SpanRecord:
     `events` are (name, time_ns, attributes). `error` is the span's status being ERROR.
     """
 
-    __slots__ = (
-        "attributes",
-        "end_ns",
-        "error",
-        "events",
-        "name",
-        "parent_id",
-        "resource",
-        "scope",
-        "scope_version",
-        "span_id",
-        "start_ns",
-        "status_message",
-        "trace_id",
-    )
-
-    def __init__(  # noqa: PLR0913 - a span has this many parts
-        self,
-        *,
-        trace_id: int,
-        span_id: int,
-        parent_id: int,
-        name: str,
-        scope: str,
-        scope_version: str,
-        start_ns: int,
-        end_ns: int,
-        attributes: Mapping[str, object],
-        events: Sequence[tuple[str, int, Mapping[str, object]]] = (),
-        error: bool = False,
-        status_message: str = "",
-        resource: Mapping[str, object] | None = None,
-    ) -> None:
-        self.trace_id = trace_id
-        self.span_id = span_id
-        self.parent_id = parent_id
-        self.name = name
-        self.scope = scope
-        self.scope_version = scope_version
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.attributes = attributes
-        self.events = events
-        self.error = error
-        self.status_message = status_message
-        self.resource = resource if resource is not None else {}
+    trace_id: int
+    span_id: int
+    parent_id: int
+    name: str
+    scope: str
+    scope_version: str
+    start_ns: int
+    end_ns: int
+    attributes: Mapping[str, object]
+    events: Sequence[tuple[str, int, Mapping[str, object]]] = ()
+    error: bool = False
+    status_message: str = ""
+    resource: Mapping[str, object] = field(default_factory=dict)
 
 
 CALL: Final = "call"
