@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from costspan import conventions as c
 from costspan import guard
@@ -16,14 +16,28 @@ from costspan.account.booking import make_call
 from costspan.account.ledger import Ledger, Node, RunState, node_attributes
 from costspan.account.meters import Exemplar, Meters
 from costspan.account.settling import Place, Settling
+from costspan.account.waste import Asked
 from costspan.normalise import span_costspan
-from costspan.records import CALL, NO_USAGE, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
+from costspan.records import AGENT, CALL, NO_USAGE, RUN, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from costspan.instrument.spans import Unit
     from costspan.price.book import PriceBook
+
+_NAMES_WORKFLOW = frozenset({RUN, AGENT})
+"""Kinds of units that may name a workflow; steps and tools are in the one that is around them."""
+
+
+class End(NamedTuple):
+    """What the metrics want to know of a run, agent, step or tool that has ended."""
+
+    trace_id: int
+    span_id: int
+    started_ns: int
+    ended_ns: int
+    outcome: str
 
 
 class Pipeline:
@@ -54,12 +68,12 @@ class Pipeline:
             unit.state = parent
             return
         node = parent if isinstance(parent, Node) else None
-        run = None if node is not None else self._run(unit)
-        unit.state = self.ledger.open(unit.kind, unit.name, node, run)
+        unit.state = self.ledger.open(unit.kind, unit.name, node, None if node is not None else self._run(unit))
         owner = unit.owner
-        self.meters.known(workflow=owner.workflow)
         if unit.kind == TOOL:
             self.meters.known(agent=owner.agent, tool=unit.name)
+        if node is None or unit.kind in _NAMES_WORKFLOW:
+            self.meters.known(workflow=owner.workflow)
 
     @guard.guarded("load prices")
     def _load_prices(self) -> None:
@@ -73,47 +87,60 @@ class Pipeline:
 
     def closing(self, unit: Unit, ended_ns: int) -> Mapping[str, str | int | float | bool]:
         """A unit of ours ends: account for it and answer with the attributes that its span gets."""
+        node = unit.state if isinstance(unit.state, Node) else None
+        if unit.kind == CALL:
+            return self._call_closing(unit, node, ended_ns)
+        if node is None:
+            return {}
+        if self.ledger.keep_spans or self.settling.folding:
+            record = own_record(unit, ended_ns)
+            reading = span_costspan.read(record)
+            if reading is not None:
+                if self.settling.folding:
+                    self.settling.scope_ended(record, reading)
+                self.ledger.keep(node.run, record, reading)
+        self._scope_ended(node, unit.owner, _end_of_unit(unit, ended_ns))
+        return node_attributes(node)
+
+    def _call_closing(self, unit: Unit, node: Node | None, ended_ns: int) -> Mapping[str, str | int | float | bool]:
         record = own_record(unit, ended_ns)
         reading = span_costspan.read(record)
         if reading is None:
             return {}
-        node = unit.state if isinstance(unit.state, Node) else None
-        if unit.kind == CALL:
-            call = make_call(record, reading, unit.owner, self.book)
-            if node is not None:
-                self.ledger.keep(node.run, record, reading, call)
-            self.settling.call_ended(Place(node, unit.owner, call), record, reading)
-            return call_attributes(call, metered=self.metered)
-        if node is None:
-            return {}
-        if self.settling.folding:
-            self.settling.scope_ended(record, reading)
-        self.unit_ended(node, unit.owner, record, reading)
-        return node_attributes(node)
+        call = make_call(record, reading, unit.owner, self.book)
+        call = (Asked() if node is None else node.run.asked).settled(call)
+        if node is not None:
+            self.ledger.keep(node.run, record, reading, call)
+        self.settling.call_ended(Place(node, unit.owner, call), record, reading)
+        return call_attributes(call, metered=self.metered)
 
     def unit_ended(self, node: Node, owner: Owner, record: SpanRecord, reading: Reading) -> None:
-        """A run, agent, step or tool has ended, whoever told of it. The outermost one ends its run."""
-        run = node.run
-        self.ledger.keep(run, record, reading)
+        """Somebody else's run, agent, step or tool has ended. The outermost one ends its run."""
+        self.ledger.keep(node.run, record, reading)
+        end = End(record.trace_id, record.span_id, record.start_ns, record.end_ns, reading.outcome)
+        self._scope_ended(node, owner, end)
+
+    def _scope_ended(self, node: Node, owner: Owner, end: End) -> None:
         if node.kind == TOOL:
-            self._tool(node, owner, record, reading)
+            self._tool(node, owner, end)
         if node.parent is None:
+            run = node.run
             self.settling.run_ended(run.trace_id)
             self.ledger.end_run(run)
-            self._finish(run, node, record, reading)
+            self._finish(run, node, end)
 
-    def _tool(self, node: Node, owner: Owner, record: SpanRecord, reading: Reading) -> None:
-        exemplar = Exemplar(f"{record.trace_id:032x}", f"{record.span_id:016x}", record.end_ns)
-        seconds = max(0, record.end_ns - record.start_ns) / 1e9
-        self.meters.tool(node.name, owner.agent, outcome=reading.outcome, duration_seconds=seconds, exemplar=exemplar)
+    def _tool(self, node: Node, owner: Owner, end: End) -> None:
+        exemplar = Exemplar(f"{end.trace_id:032x}", f"{end.span_id:016x}", end.ended_ns)
+        seconds = max(0, end.ended_ns - end.started_ns) / 1e9
+        self.meters.tool(node.name, owner.agent, outcome=end.outcome, duration_seconds=seconds, exemplar=exemplar)
         inside = node.subtree
         if inside.calls:
             self.meters.tool_tokens(node.name, "nested", inside.input_tokens + inside.output_tokens, inside.cost_usd, exemplar)
 
-    def _finish(self, run: RunState, node: Node, record: SpanRecord, reading: Reading) -> None:
+    def _finish(self, run: RunState, node: Node, end: End) -> None:
         """The outermost unit has ended: metrics of the run, its record for whoever wants it."""
         if not self.sinks:
-            self.meters.run(bare_run(run, node, record, reading))
+            self.meters.run(bare_run(run, node, end))
             return
         finished = self.assemble(run)
         for one in finished:
@@ -177,7 +204,13 @@ def call_attributes(call: Call, *, metered: bool) -> dict[str, str | int | float
     return found
 
 
-def bare_run(run: RunState, node: Node, record: SpanRecord, reading: Reading) -> Run:
+def _end_of_unit(unit: Unit, ended_ns: int) -> End:
+    context = unit.span.get_span_context()
+    outcome = span_costspan.outcome(unit.attributes, error=False)
+    return End(context.trace_id, context.span_id, unit.started_ns, ended_ns, outcome)
+
+
+def bare_run(run: RunState, node: Node, end: End) -> Run:
     """Just enough of a run for its metrics, where nobody asked for the record."""
     total = node.subtree
     usage = Usage(total.input_tokens, total.output_tokens) if total.told else NO_USAGE
@@ -185,8 +218,8 @@ def bare_run(run: RunState, node: Node, record: SpanRecord, reading: Reading) ->
         id=run.id,
         workflow=run.workflow,
         started_ns=run.started_ns,
-        ended_ns=record.end_ns,
-        outcome=reading.outcome,
+        ended_ns=end.ended_ns,
+        outcome=end.outcome,
         trace_ids=(f"{run.trace_id:032x}",),
         totals=Totals(calls=total.calls, usage=usage, cost_usd=total.cost_usd if total.priced else None),
     )

@@ -13,6 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
+from costspan.account.waste import Asked
 from costspan.records import AGENT, MONEY, RUN, STEP, TOOL, ZERO, ActiveRun
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Sum:
 class RunState:
     """A run in flight: what `/debug/runs`, the gauges and at its end the record need."""
 
-    __slots__ = ("calls", "dropped_spans", "ended", "id", "spans", "started_ns", "trace_id", "workflow")
+    __slots__ = ("asked", "calls", "dropped_spans", "ended", "id", "spans", "started_ns", "trace_id", "workflow")
 
     def __init__(self, run_id: str, workflow: str | None, trace_id: int, started_ns: int) -> None:
         self.id = run_id
@@ -64,6 +65,7 @@ class RunState:
         self.spans: list[tuple[SpanRecord, Reading | None]] = []
         self.calls: dict[int, Call] = {}
         self.dropped_spans = 0
+        self.asked = Asked()
         self.ended = False
 
 
@@ -161,7 +163,6 @@ class Ledger:
                 )
                 for run, node in self._runs.values()
             ]
-
 
     def forget(self) -> None:
         """In a forked child: the runs in flight are the parent's; the lock may be held by a thread that is gone."""

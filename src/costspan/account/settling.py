@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.account.booking import make_call
 from costspan.account.dedupe import Folded, Folder
+from costspan.account.waste import Asked
 from costspan.conventions import SCOPE
 from costspan.records import NOBODY
 
@@ -123,7 +124,7 @@ class Settling:
                     self.ledger.keep(node.run, record, reading)
         if folded.already_booked:
             return
-        call = self._call(folded, places)
+        call = (Asked() if node is None else node.run.asked).settled(self._call(folded, places))
         if kept != SCOPE and self.on_foreign is not None:
             self.on_foreign(folded.record.span_id, call)
         if not any(record.scope == SCOPE for record, _ in folded.spans):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan.account.totals import money_plus, plus
-from costspan.records import MISSING, Waste
+from costspan.records import Waste
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from costspan.records import Call
 
+ASKED_MAX: Final = 10_000
+"""Different requests of one run that are remembered."""
 _TRUNCATED: Final = frozenset({"length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "incomplete"})
 
 
@@ -21,7 +24,7 @@ def waste_reason(call: Call) -> str | None:
 
     A call that nobody billed, or whose usage is unknown, wastes nothing that can be shown.
     """
-    if call.cache_hit or call.refused or (call.usage.source == MISSING and call.cost is None):
+    if call.cache_hit or call.refused or (call.usage.total_tokens is None and call.cost is None):
         return None
     if call.waste is not None:
         return call.waste
@@ -32,19 +35,43 @@ def waste_reason(call: Call) -> str | None:
     return "truncated" if call.finish_reason in _TRUNCATED else None
 
 
-def waste(calls: Iterable[Call]) -> tuple[Waste, ...]:
-    """The waste of a run, dearest first. A request that one agent sends a second time, word for word, is `repeated_call`."""
-    found: dict[tuple[str, str | None], tuple[int, int | None, Decimal | None]] = {}
-    asked: set[tuple[str | None, str]] = set()
-    for call in calls:
+class Asked:
+    """The requests of a run that were answered, so that one that is sent again word for word is known. Bounded.
+
+    Only a request that begins after the same one was answered repeats it: several at once are a choice of the program's
+    (best of n). After a failure the same request is a retry, and the failure is what is wasted.
+    """
+
+    __slots__ = ("_answered",)
+
+    def __init__(self) -> None:
+        self._answered: dict[tuple[str | None, str], tuple[str, int]] = {}
+
+    def reason(self, call: Call) -> str | None:
+        """Why a call bought nothing, with `repeated_call` where nothing else is wrong. Asking twice gives the same answer."""
         reason = waste_reason(call)
-        if call.request_hash is not None and not call.cache_hit:
-            request = (call.owner.agent, call.request_hash)
-            # After a failure the same request is a retry, and the failure is what is wasted.
-            if reason is None and request in asked:
-                reason = "repeated_call"
-            if reason is None:
-                asked.add(request)
+        if reason is not None or call.request_hash is None or call.cache_hit or call.refused:
+            return reason
+        request = (call.owner.agent, call.request_hash)
+        ident, ended_ns = self._answered.get(request, (call.id, 0))
+        if ident != call.id and ended_ns <= call.started_ns:
+            return "repeated_call"
+        if ident == call.id and len(self._answered) < ASKED_MAX:
+            self._answered[request] = (call.id, call.ended_ns)
+        return None
+
+    def settled(self, call: Call) -> Call:
+        """The call with its reason, as it is booked."""
+        reason = self.reason(call)
+        return call if reason is None or reason == call.waste else replace(call, waste=reason)
+
+
+def waste(calls: Iterable[Call]) -> tuple[Waste, ...]:
+    """The waste of a run, dearest first. `calls` are in the order in which they began."""
+    found: dict[tuple[str, str | None], tuple[int, int | None, Decimal | None]] = {}
+    asked = Asked()
+    for call in calls:
+        reason = asked.reason(call)
         if reason is not None:
             key = (reason, call.owner.agent)
             count, tokens, cost = found.get(key, (0, None, None))

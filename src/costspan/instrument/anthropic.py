@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan import conventions as c
 from costspan.instrument import answer, sdk_hooks
 from costspan.instrument.patch import Patches
+from costspan.instrument.request_hash import request_hash
 from costspan.instrument.request_shape import lengths
 from costspan.instrument.sdk_calls import Ask
 from costspan.instrument.spans import SWITCH
@@ -99,6 +100,7 @@ class Anthropic:
             model if isinstance(model, str) else None,
             stream=stream or get("stream") is True,
             lengths=lengths(get("messages"), None, get("system")),
+            words=request_hash(model, get("messages"), get("system"), get("prompt")),
         )
 
     def with_usage_asked(self, options: Any) -> Any:

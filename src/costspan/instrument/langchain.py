@@ -19,6 +19,7 @@ from costspan import conventions as c
 from costspan import guard
 from costspan.instrument import answer, langchain_answer, langchain_context, langchain_names
 from costspan.instrument.patch import Patches
+from costspan.instrument.request_hash import message_hash
 from costspan.instrument.spans import SWITCH, Unit, current
 from costspan.records import AGENT, CALL, RUN, TOOL
 
@@ -211,6 +212,9 @@ class Handler(BaseCallbackHandler):
         lengths = langchain_answer.lengths(messages[0]) if messages else None
         if lengths:
             attributes[c.REQUEST_LENGTHS] = lengths
+        said = message_hash(attributes.get(c.REQUEST_MODEL), messages[0]) if messages else None
+        if said:
+            attributes[c.REQUEST_HASH] = said
         self._open_call(run_id, parent_run_id, metadata or {}, attributes)
 
     @guard.guarded("langchain.on_llm_start")

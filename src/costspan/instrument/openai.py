@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan import conventions as c
 from costspan.instrument import answer, sdk_hooks
 from costspan.instrument.patch import Patches
+from costspan.instrument.request_hash import request_hash
 from costspan.instrument.request_shape import lengths
 from costspan.instrument.sdk_calls import RAW_HEADER, Ask
 from costspan.instrument.spans import SWITCH, asking
@@ -43,6 +44,8 @@ _OPERATIONS: Final = {
 _OPTIONS: Final = "stream_options"
 _TELL_USAGE: Final = frozenset({"chat/completions", "completions"})
 """Where a stream tells its usage only when asked."""
+_WORDS: Final = ("messages", "input", "instructions", "prompt", "previous_response_id", "conversation")
+"""Where a request has its words, or says where they are."""
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _BATCHES_MAX: Final = 10_000
 
@@ -184,6 +187,7 @@ class OpenAI:
             stream=streams,
             asked_usage=streams and path in _TELL_USAGE and self._may_ask(get(_OPTIONS), raw),
             lengths=lengths(get("messages") if operation == c.CHAT else None, get("input"), get("instructions")),
+            words=request_hash(model, [get(name) for name in _WORDS]),
         )
 
     @staticmethod

@@ -22,7 +22,7 @@ from costspan import conventions as c
 from costspan import guard
 from costspan.instrument import answer
 from costspan.instrument.spans import SWITCH, Unit
-from costspan.instrument.stream import AsyncBody, AsyncReader, SyncBody, SyncReader
+from costspan.instrument.stream import AsyncBody, AsyncReader, SyncBody, SyncReader, stands_for
 from costspan.normalise.usage import extract
 from costspan.records import CALL, MISSING
 
@@ -45,7 +45,7 @@ class Ask:
     """What a request asks for, as far as it matters here.
 
     `asked_usage`: we have asked the provider for the usage of a stream, and hide it from the host. `batch` marks the
-    reading of a batch's results.
+    reading of a batch's results. `words` is the request's number, see `request_hash.py`.
     """
 
     operation: str
@@ -56,6 +56,7 @@ class Ask:
     asked_usage: bool = False
     batch: bool = False
     lengths: str | None = None
+    words: str | None = None
 
 
 class Told(Protocol):
@@ -167,6 +168,8 @@ class SdkCall:
             attributes[c.REQUEST_STREAM] = True
         if ask.lengths:
             attributes[c.REQUEST_LENGTHS] = ask.lengths
+        if ask.words:
+            attributes[c.REQUEST_HASH] = ask.words
         return attributes
 
     # --- what is told --------------------------------------------------------------------------------
@@ -271,7 +274,7 @@ class SdkCall:
     def reader(self, stream: Any, *, dropped_ends: bool) -> Any:
         """What the host gets for a stream object; the same thing each time that it asks a raw response."""
         known = None if self._reader is None else self._reader()
-        if known is not None and known.__wrapped__ is stream:
+        if known is not None and stands_for(known) is stream:
             return known
         kind = AsyncReader if hasattr(type(stream), "__anext__") else SyncReader
         made = kind(stream, self, dropped_ends=dropped_ends)
