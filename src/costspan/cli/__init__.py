@@ -13,7 +13,7 @@ import typer
 
 from costspan.errors import CostspanError
 
-COMMANDS = ("demo", "run", "report", "diff", "check", "doctor", "price", "rules", "dashboards", "serve")
+COMMANDS = ("demo", "run", "report", "diff", "check", "doctor", "price", "rules", "dashboards", "serve", "history")
 """Modules of this package, in the order in which `--help` lists them."""
 
 

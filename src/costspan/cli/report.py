@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _HELP: Final = """What did the runs in these files cost?
 
 FILE: OTLP traces in JSON or protobuf (also lines, as the Collector's file exporter writes them), plain, gzip or zstd, and
-run records; - is standard input. All files are one set. Exit code 1 when part of the input could not be read."""
+run records; - is standard input. All files are one set. Exit code 1 when part of the input could not be read.
+
+Without FILE: the history that `costspan serve` and COSTSPAN_HISTORY keep, by day unless --by says otherwise."""
 RUNS_SHOWN: Final = 10
 
 
@@ -34,12 +36,17 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Trace files and run records.", show_default=False)],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE...]", help="Trace files and run records.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print {runs, totals, groups, problems} as JSON.")] = False,
     by: Annotated[str | None, typer.Option(help="Group calls instead: any of agent,model,tool,day,workflow,provider.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: the groups of --by, else a row for each run.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the runs as one HTML page to this file.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="How many runs are printed in full.")] = RUNS_SHOWN,
+    since: Annotated[str | None, typer.Option(help="Of the history, what began since: 24h, 7d, 2026-11-01.")] = None,
+    until: Annotated[str | None, typer.Option(help="Of the history, what began before.")] = None,
+    db: Annotated[Path | None, typer.Option(help="History file; COSTSPAN_HISTORY or the user's data folder by default.")] = None,
 ) -> None:
     """Print the summary of each run and the totals over all; what could not be read goes to standard error."""
     if as_json and as_csv:
@@ -47,6 +54,11 @@ def report(
     groups = tuple(part.strip() for part in by.split(",") if part.strip()) if by is not None else ()
     if by is not None and not groups:
         raise UsageError("--by needs names, for example --by agent,model")
+    if not files:
+        _report_history((since, until), groups or ("day",), db, as_json=as_json, as_csv=as_csv)
+        return
+    if since is not None or until is not None or db is not None:
+        raise UsageError("--since, --until and --db ask the history: leave the files out")
     out = _Json(sys.stdout) if as_json else _Csv(sys.stdout, groups) if as_csv else _Text(sys.stdout, groups, limit)
     pages: list[Run] = []
 
@@ -95,6 +107,27 @@ def _tell(found: Report) -> None:
         print(f"costspan: {problem}", file=sys.stderr)
     if found.problems:
         print("costspan: the input is partial; everything that could be read is counted", file=sys.stderr)
+
+
+def _report_history(
+    between: tuple[str | None, str | None], by: Sequence[str], db: Path | None, *, as_json: bool, as_csv: bool
+) -> None:
+    """Groups of what the history keeps."""
+    from costspan.cli.history import opened
+    from costspan.history.moments import moment
+    from costspan.intake.report_history import report_history
+    from costspan.intake.report_tables import tail_record
+
+    options = ("--since", "--until")
+    since_ns, until_ns = (None if text is None else moment(text, option=name) for text, name in zip(between, options, strict=True))
+    with opened(db) as database:
+        found = report_history(database, by=by, since_ns=since_ns, until_ns=until_ns)
+    if as_json:
+        record = tail_record(found)
+        print(json.dumps({name: record[name] for name in ("totals", "groups")}, allow_nan=False, indent=1))
+    else:
+        out = _Csv(sys.stdout, by) if as_csv else _Text(sys.stdout, by, 0)
+        out.end(found)
 
 
 class _Text:

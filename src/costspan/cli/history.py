@@ -1,0 +1,229 @@
+"""`costspan runs`, `costspan show` and `costspan db`: the history on the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when the command line is built
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from costspan.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from costspan.history.database import Database
+    from costspan.history.rows import RunRow
+
+_DB = "History file; COSTSPAN_HISTORY or the user's data folder by default."
+_COLUMNS = (
+    "run", "started", "workflow", "service", "outcome", "seconds", "calls", "input_tokens", "output_tokens", "cost_usd", "known",
+)  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(name="runs")(runs)
+    app.command(name="show")(show)
+    db = typer.Typer(help="Look after the history file.", no_args_is_help=True)
+    db.command(name="info")(info)
+    db.command(name="vacuum")(vacuum)
+    db.command(name="export")(export)
+    app.add_typer(db, name="db")
+
+
+@contextmanager
+def opened(path: Path | None, *, write: bool = False) -> Iterator[Database]:
+    """The history that the user means: --db, COSTSPAN_HISTORY, or the one in the data folder. Raises HistoryError."""
+    from costspan import settings
+    from costspan.history.database import Database
+
+    database = Database(path or settings.read().history or settings.history_path(), create=False, write=write)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def runs(
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many.")] = 20,
+    since: Annotated[str | None, typer.Option(help="Only those that began since: 24h, 7d, 2026-11-01.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Only those of this workflow.")] = None,
+    search: Annotated[str | None, typer.Option("-q", "--search", help="Only those with this in an id or a name.")] = None,
+    sort: Annotated[str, typer.Option(help="started, duration, cost, tokens, calls or workflow.")] = "started",
+    lone: Annotated[bool, typer.Option("--lone", help="The calls that belong to no run instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    db: Annotated[Path | None, typer.Option(help=_DB)] = None,
+) -> None:
+    """List the runs in the history, the newest first."""
+    from costspan.history import run_queries
+    from costspan.history.moments import moment
+    from costspan.history.rows import RunFilter
+
+    if as_json and as_csv:
+        raise UsageError("give --json or --csv, not both")
+    since_ns = None if since is None else moment(since, option="--since")
+    where = RunFilter(since_ns=since_ns, workflow=workflow, text=search, lone=lone)
+    with opened(db) as database, database.reading() as reading:
+        found = run_queries.runs(reading, where, sort=sort, limit=limit)
+    if as_json:
+        print(json.dumps([_cells(row) for row in found], indent=1))
+    elif as_csv:
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerow(_COLUMNS)
+        table.writerows(["" if cell is None else cell for cell in _cells(row).values()] for row in found)
+    elif found:
+        _print_table([_cells(row) for row in found])
+    else:
+        print("no runs in the history fit", file=sys.stderr)
+
+
+def _cells(row: RunRow) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    sums = row.sums
+    started = datetime.fromtimestamp(row.started_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    cost = None if sums.cost_usd is None else f"{sums.cost_usd:f}"
+    seconds = round(row.duration_seconds, 3)
+    values = (
+        row.id, started, row.workflow, row.service, row.outcome, seconds, sums.calls, sums.input_tokens, sums.output_tokens, cost,
+        sums.share,
+    )  # fmt: skip
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from costspan.report.figures import dollars, share, tokens
+    from costspan.report.names import clean
+
+    plain = not sys.stdout.isatty()
+    # In a pipe there is no width to keep to, and a cut figure would be worse than a long line.
+    console = Console(highlight=False, width=1000 if plain else None)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("run", "started", "workflow", "outcome", "seconds", "calls", "input", "output", "cost", "known"):
+        right = name in ("seconds", "calls", "input", "output", "cost", "known")
+        table.add_column(name, no_wrap=name != "workflow", overflow="fold", justify="right" if right else "left")
+    for row in rows:
+        table.add_row(
+            row["run"][:10],
+            row["started"][:16].replace("T", " "),
+            Text(clean(row["workflow"] or "-", ascii_only=plain)),
+            row["outcome"],
+            f"{row['seconds']:,.1f}",
+            f"{row['calls']:,}",
+            tokens(row["input_tokens"]),
+            tokens(row["output_tokens"]),
+            dollars(_decimal(row["cost_usd"])),
+            share(row["known"]),
+        )
+    console.print(table)
+
+
+def _decimal(text: str | None) -> Any:
+    from decimal import Decimal
+
+    return None if text is None else Decimal(text)
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id, or the beginning of it, or `last`.")] = "last",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run record.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the run as one HTML page to this file.")] = None,
+    db: Annotated[Path | None, typer.Option(help=_DB)] = None,
+) -> None:
+    """Show one run of the history: its agents, tools, steps and models."""
+    from costspan.history import run_queries
+
+    with opened(db) as database, database.reading() as reading:
+        row = run_queries.find_run(reading, run)
+        found = None if row is None else run_queries.load_run(reading, row)
+    if row is None:
+        print(f"costspan: no run {run!r} in the history; `costspan runs` lists them", file=sys.stderr)
+        raise typer.Exit(1)
+    if found is None:
+        print(f"costspan: of run {row.id} only the sums were kept; `costspan report --since ...` shows them", file=sys.stderr)
+        raise typer.Exit(1)
+    if html is not None:
+        from costspan.report import html as page
+
+        page.write([found], html, totals=found.totals)
+    if as_json:
+        from costspan.report.run_json import to_json
+
+        print(to_json(found), end="")
+    elif html is None:
+        from costspan.report.console import print_summary
+
+        print_summary(found, sys.stdout)
+
+
+def info(
+    check: Annotated[bool, typer.Option("--check", help="Read the whole file and look for damage.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    db: Annotated[Path | None, typer.Option(help=_DB)] = None,
+) -> None:
+    """How large the history is and what it spans. An older file is brought up to date."""
+    from dataclasses import asdict
+
+    from costspan.history import upkeep
+
+    with opened(db, write=True) as database:
+        found = asdict(upkeep.info(database))
+        problems = upkeep.check(database) if check else []
+    if as_json:
+        print(json.dumps(found | {"problems": problems} if check else found, indent=1))
+    else:
+        for name, value in found.items():
+            if name != "dropped" or value:
+                print(f"{name:12} {value:,}" if isinstance(value, int) and not name.endswith("_ns") else f"{name:12} {value}")
+        if check:
+            print("check        " + ("; ".join(problems) if problems else "sound"))
+    raise typer.Exit(1 if problems else 0)
+
+
+def vacuum(
+    keep_days: Annotated[int | None, typer.Option(min=1, help="First remove what is older; daily sums stay.")] = None,
+    keep_mb: Annotated[int | None, typer.Option(min=1, help="First remove the oldest while there is more.")] = None,
+    db: Annotated[Path | None, typer.Option(help=_DB)] = None,
+) -> None:
+    """Make the file as small as its contents."""
+    from costspan.history import upkeep
+
+    with opened(db, write=True) as database:
+        before = upkeep.info(database).bytes
+        upkeep.vacuum(database, days=keep_days, bytes_max=None if keep_mb is None else keep_mb << 20)
+        after = upkeep.info(database).bytes
+    print(f"{before:,} bytes before, {after:,} now", file=sys.stderr)
+
+
+def export(
+    what: Annotated[str, typer.Argument(help="runs (run records), calls, or spans.")] = "runs",
+    since: Annotated[str | None, typer.Option(help="Only what began since: 24h, 7d, 2026-11-01.")] = None,
+    db: Annotated[Path | None, typer.Option(help=_DB)] = None,
+) -> None:
+    """Print the history as NDJSON, one JSON object a line."""
+    from costspan.history import upkeep
+    from costspan.history.moments import moment
+    from costspan.report.run_json import to_record
+
+    since_ns = 0 if since is None else moment(since, option="--since")
+    ways = {
+        "runs": lambda database: (to_record(run) for run in upkeep.all_runs(database, since_ns=since_ns)),
+        "calls": lambda database: upkeep.all_calls(database, since_ns=since_ns),
+        "spans": lambda database: upkeep.all_spans(database, since_ns=since_ns),
+    }
+    if what not in ways:
+        message = f"export knows {', '.join(ways)}; not {what!r}"
+        raise UsageError(message)
+    with opened(db) as database:
+        for item in ways[what](database):
+            sys.stdout.write(json.dumps(item, separators=(",", ":")) + "\n")
