@@ -101,10 +101,12 @@ def test_disabling_restores_every_object_that_was_patched():
     from langgraph._internal import _runnable
     from langgraph.pregel import Pregel
 
+    chat = ("_generate_with_cache", "_agenerate_with_cache", "stream", "astream", "agenerate")
+
     def patched():
         return (
             base.set_config_context, fallbacks.set_config_context, tools.set_config_context, _runnable.set_config_context,
-            *(vars(BaseChatModel)[name] for name in ("_generate_with_cache", "_agenerate_with_cache", "stream", "astream", "agenerate")),
+            *(vars(BaseChatModel)[name] for name in chat),
             vars(BaseLLM)["agenerate"], vars(Pregel).get("get_name"), threading.Thread.start,
         )  # fmt: skip
 

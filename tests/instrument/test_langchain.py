@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, TypedDict
@@ -434,10 +435,8 @@ class Answer(BaseModel):
 def test_a_structured_answer_that_does_not_parse_keeps_its_tokens(seen, provider, kind):
     provider.script(Reply(text='{"number": "none"}', tool_calls=()), agent="PM")
     chain = model_of(kind, provider).with_structured_output(Answer)
-    try:
+    with contextlib.suppress(Exception):  # which one it is, if any, depends on the integration
         chain.invoke(ask("PM"))
-    except Exception as error:  # noqa: BLE001 - which one depends on the integration
-        assert error
     agrees(seen, provider, agents=False)
 
 
