@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import anthropic
-import httpx2
+from sdk_hosts import http as httpx2
 import pytest
 from anthropic import Anthropic, AnthropicBedrock, AnthropicVertex, AsyncAnthropic, AsyncAnthropicBedrock, AsyncAnthropicVertex
 from pydantic import BaseModel, ValidationError

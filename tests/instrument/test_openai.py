@@ -7,7 +7,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx2
+from sdk_hosts import http as httpx2
 import openai
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI

@@ -281,10 +281,10 @@ class SdkCall:
         self._reader = weakref.ref(made)
         return made
 
-    def watch(self, response: Any, kind: type[SyncBody | AsyncBody], *, keeps: bool) -> None:
+    def watch(self, response: Any, kind: type[SyncBody | AsyncBody]) -> None:
         """Watch the bytes of a response that has not been read yet."""
         encoding = response.headers.get("content-encoding") or ""
-        response.stream = kind(response.stream, self, keeps=keeps, encoding=encoding)
+        response.stream = kind(response.stream, self, encoding=encoding)
 
 
 def of(response: Any) -> SdkCall | None:

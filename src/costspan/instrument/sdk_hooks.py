@@ -59,18 +59,20 @@ class Foreign:
 
 
 @guard.guarded("sdk.begin")
-def begin(sdk: Sdk, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[SdkCall | Foreign | None, Any]:
-    """The call that this request makes, if it makes one; and the options to send in place of the host's, or None."""
+def begin(sdk: Sdk, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[SdkCall | Foreign, Any, Any] | None:
+    """The call that this request makes, and the arguments to make it with; None for a request that is no business of ours."""
     spans = SWITCH.spans
     if spans is None:
-        return None, None
-    options = kwargs["options"] if "options" in kwargs else args[1]
-    ask = sdk.ask(client, options, stream=kwargs.get("stream") is True)
+        return None
+    options = kwargs["options"] if "options" in kwargs else args[1] if len(args) > 1 else None
+    known = hasattr(options, "url") and hasattr(options, "json_data")  # anything else is the SDK's to refuse
+    ask = sdk.ask(client, options, stream=kwargs.get("stream") is True) if known else None
     if ask is None:
-        return (None if MAKING.get() is None else Foreign()), None
+        return None if MAKING.get() is None else (Foreign(), args, kwargs)
+    if ask.asked_usage:
+        args, kwargs = _with_options(args, kwargs, sdk.with_usage_asked(options))
     around = asking()
     call = SdkCall(sdk, ask, otel_context.get_current())
-    changed = sdk.with_usage_asked(options) if ask.asked_usage else None
     if ask.batch:
         pass  # reading results is no call; each result is
     elif around is not None and around.told is not None and spans.is_open(around):
@@ -78,7 +80,7 @@ def begin(sdk: Sdk, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     else:
         call.unit = spans.open(CALL, ask.model, attributes=call.opening(), started_ns=call.started_ns)
     call.enter()
-    return call, changed
+    return call, args, kwargs
 
 
 def _with_options(args: tuple[Any, ...], kwargs: dict[str, Any], options: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -109,7 +111,7 @@ def returned(call: SdkCall | Foreign, result: Any, body: type[SyncBody | AsyncBo
     response = response_of(result)
     unread = response is not None and not response.is_closed
     if unread:
-        call.watch(response, body, keeps=not streams)
+        call.watch(response, body)
     if streams:
         return call.reader(result, dropped_ends=True)
     if not unread:
@@ -154,11 +156,10 @@ def wrap_request(sdk: Sdk, original: Any) -> Any:
 
     @functools.wraps(original)
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call, options = begin(sdk, self, args, kwargs) or (None, None)
-        if call is None:
+        begun = begin(sdk, self, args, kwargs)
+        if begun is None:
             return original(self, *args, **kwargs)
-        if options is not None:
-            args, kwargs = _with_options(args, kwargs, options)
+        call, args, kwargs = begun
         try:
             result = original(self, *args, **kwargs)
         except BaseException as error:
@@ -177,11 +178,10 @@ def wrap_async_request(sdk: Sdk, original: Any) -> Any:
 
     @functools.wraps(original)
     async def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call, options = begin(sdk, self, args, kwargs) or (None, None)
-        if call is None:
+        begun = begin(sdk, self, args, kwargs)
+        if begun is None:
             return await original(self, *args, **kwargs)
-        if options is not None:
-            args, kwargs = _with_options(args, kwargs, options)
+        call, args, kwargs = begun
         try:
             result = await original(self, *args, **kwargs)
         except BaseException as error:

@@ -15,8 +15,6 @@ import zlib
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
-import wrapt
-
 from costspan import guard
 
 if TYPE_CHECKING:
@@ -24,48 +22,80 @@ if TYPE_CHECKING:
 
     from costspan.instrument.sdk_calls import SdkCall
 
-    _Proxy = wrapt.ObjectProxy[Any]
-else:
-    _Proxy = wrapt.ObjectProxy  # which older versions cannot subscribe
-
 KEPT_MAX: Final = 8_000_000
 """Bytes of a body that is read past the SDK's parsers which are kept until its end, to look for its usage."""
 _ENCODED: Final = {"gzip": 47, "deflate": 47, "x-gzip": 47}
 
 
+class _Proxy:
+    """Stands for one object. `_self_` names are ours, every other attribute is that of the object.
+
+    It has no special method that the object may lack: `hasattr(stream, "__len__")` is an answer that programs act on.
+    """
+
+    __slots__ = ("__weakref__", "_self_call", "_self_object")
+
+    def __init__(self, found: Any, call: SdkCall) -> None:
+        object.__setattr__(self, "_self_object", found)
+        object.__setattr__(self, "_self_call", call)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._self_object)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._self_object, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_self_"):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._self_object, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._self_object, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._self_object)
+
+    def __repr__(self) -> str:
+        return repr(self._self_object)
+
+    def __copy__(self) -> Any:
+        return copy.copy(self._self_object)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return copy.deepcopy(self._self_object, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._self_object.__reduce_ex__(protocol)
+
+
+def stands_for(proxy: _Proxy) -> Any:
+    """The object that a proxy of this file stands for."""
+    return proxy._self_object  # noqa: SLF001 - ours
+
+
 class _Reader(_Proxy):
-    """Common to both readers. `_self_` attributes are ours, everything else is that of the stream."""
+    """Common to both readers."""
+
+    __slots__ = ("_self_dropped_ends", "_self_stepped")
 
     def __init__(self, stream: Any, call: SdkCall, *, dropped_ends: bool = True) -> None:
-        super().__init__(stream)
-        self._self_call = call
+        super().__init__(stream, call)
         self._self_stepped = False
         self._self_dropped_ends = dropped_ends
 
-    def __repr__(self) -> str:
-        return repr(self.__wrapped__)
-
-    def __copy__(self) -> Any:
-        return copy.copy(self.__wrapped__)
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return copy.deepcopy(self.__wrapped__, memo)
-
-    def __reduce__(self) -> Any:
-        return self.__wrapped__.__reduce__()
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__wrapped__.__reduce_ex__(protocol)
-
     def __del__(self) -> None:
         # A stream that nobody has read a step of may live on in its response, whose body tells of its end.
-        call = getattr(self, "_self_call", None)
-        if call is not None and self._self_stepped and self._self_dropped_ends:
-            call.left()
+        if self._self_stepped and self._self_dropped_ends:
+            self._self_call.left()
 
 
 class SyncReader(_Reader):
     """Stands for a sync stream object."""
+
+    __slots__ = ()
 
     def __iter__(self) -> SyncReader:
         return self
@@ -75,7 +105,7 @@ class SyncReader(_Reader):
         call.reading = self._self_stepped = True
         try:
             while True:
-                item = next(self.__wrapped__)
+                item = next(self._self_object)
                 if not call.hidden(item):
                     return item
         except StopIteration:
@@ -88,24 +118,26 @@ class SyncReader(_Reader):
             call.reading = False
 
     def __enter__(self) -> Any:
-        entered = self.__wrapped__.__enter__()
-        return self if entered is self.__wrapped__ else entered
+        entered = self._self_object.__enter__()
+        return self if entered is self._self_object else entered
 
     def __exit__(self, *error: Any) -> Any:
         try:
-            return self.__wrapped__.__exit__(*error)
+            return self._self_object.__exit__(*error)
         finally:
             self._self_call.left()
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return self.__wrapped__.close(*args, **kwargs)
+            return self._self_object.close(*args, **kwargs)
         finally:
             self._self_call.left()
 
 
 class AsyncReader(_Reader):
     """Stands for an async stream object."""
+
+    __slots__ = ()
 
     def __aiter__(self) -> AsyncReader:
         return self
@@ -115,7 +147,7 @@ class AsyncReader(_Reader):
         call.reading = self._self_stepped = True
         try:
             while True:
-                item = await self.__wrapped__.__anext__()
+                item = await self._self_object.__anext__()
                 if not call.hidden(item):
                     return item
         except StopAsyncIteration:
@@ -128,31 +160,32 @@ class AsyncReader(_Reader):
             call.reading = False
 
     async def __aenter__(self) -> Any:
-        entered = await self.__wrapped__.__aenter__()
-        return self if entered is self.__wrapped__ else entered
+        entered = await self._self_object.__aenter__()
+        return self if entered is self._self_object else entered
 
     async def __aexit__(self, *error: Any) -> Any:
         try:
-            return await self.__wrapped__.__aexit__(*error)
+            return await self._self_object.__aexit__(*error)
         finally:
             self._self_call.left()
 
     async def close(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await self.__wrapped__.close(*args, **kwargs)
+            return await self._self_object.close(*args, **kwargs)
         finally:
             self._self_call.left()
 
 
 class _Body(_Proxy):
-    """Common to both bodies. `keeps` has the bytes kept until one of them is parsed by the SDK."""
+    """Common to both bodies. The bytes are kept until the first of them are parsed by the SDK."""
 
-    def __init__(self, body: Any, call: SdkCall, *, keeps: bool, encoding: str) -> None:
-        super().__init__(body)
-        self._self_call = call
+    __slots__ = ("_self_encoding", "_self_kept", "_self_read")
+
+    def __init__(self, body: Any, call: SdkCall, *, encoding: str) -> None:
+        super().__init__(body, call)
         self._self_read = False
         self._self_encoding = encoding
-        self._self_kept = Kept() if keeps else None
+        self._self_kept: Kept | None = Kept()
 
     @guard.guarded("stream.part")
     def _self_part(self, part: Any) -> None:
@@ -178,17 +211,18 @@ class _Body(_Proxy):
             call.left()
 
     def __del__(self) -> None:
-        call = getattr(self, "_self_call", None)
-        if call is not None and call.is_open:
+        if self._self_call.is_open:
             self._self_ended(None)
 
 
 class SyncBody(_Body):
     """Stands for the bytes of a response of a sync client."""
 
+    __slots__ = ()
+
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for part in self.__wrapped__:
+            for part in self._self_object:
                 self._self_part(part)
                 yield part
             self._self_read = True
@@ -200,7 +234,7 @@ class SyncBody(_Body):
 
     def close(self) -> None:
         try:
-            self.__wrapped__.close()
+            self._self_object.close()
         finally:
             self._self_ended(None)
 
@@ -208,8 +242,10 @@ class SyncBody(_Body):
 class AsyncBody(_Body):
     """Stands for the bytes of a response of an async client."""
 
+    __slots__ = ()
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        parts = self.__wrapped__.__aiter__()
+        parts = self._self_object.__aiter__()
         try:
             async for part in parts:
                 self._self_part(part)
@@ -226,7 +262,7 @@ class AsyncBody(_Body):
 
     async def aclose(self) -> None:
         try:
-            await self.__wrapped__.aclose()
+            await self._self_object.aclose()
         finally:
             self._self_ended(None)
 
