@@ -33,10 +33,12 @@ class Processor(SpanProcessor):
         self._stopped = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name == SCOPE:
+            return  # ours, before anything else: this is on the way of every call
         with guard.Guard("processor.on_start"):
-            scope = span.instrumentation_scope
             name = scope.name if scope is not None else ""
-            if self._stopped or name == SCOPE:
+            if self._stopped:
                 return
             context = span.get_span_context()
             if context is None:
@@ -51,10 +53,12 @@ class Processor(SpanProcessor):
                 span.set_attribute(AGENT_NAME, owner.agent)
 
     def on_end(self, span: ReadableSpan) -> None:
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name == SCOPE:
+            return
         with guard.Guard("processor.on_end"):
-            scope = span.instrumentation_scope
             name = scope.name if scope is not None else ""
-            if self._stopped or name == SCOPE or span.context is None:
+            if self._stopped or span.context is None:
                 return
             if is_genai_scope(name) or is_marked(span.attributes):
                 self._foreign.ended(to_record(span))

@@ -58,7 +58,7 @@ def read(record: SpanRecord) -> Reading | None:
         workflow=_text(attributes.get(c.WORKFLOW_NAME)) if kind != RUN else None,
         step=_text(attributes.get(c.STEP)) if kind != STEP else None,
         conversation_id=_text(attributes.get(c.CONVERSATION_ID)),
-        outcome=_outcome(record),
+        outcome=outcome(record.attributes, error=record.error),
         error_type=_text(attributes.get(c.ERROR_TYPE)),
         tool_call_id=_text(attributes.get(c.TOOL_CALL_ID)),
     )
@@ -78,7 +78,8 @@ def _call(record: SpanRecord) -> Reading:
             found[field] = told(value)
     if "service_tier" not in found:
         found["service_tier"] = _text(attributes.get(c.ANTHROPIC_SERVICE_TIER))
-    return Reading(CALL, DIALECT, usage=usage_from(attributes), outcome=_outcome(record), **found)
+    ended = outcome(attributes, error=record.error)
+    return Reading(CALL, DIALECT, usage=usage_from(attributes), outcome=ended, **found)
 
 
 def usage_from(attributes: Mapping[str, object]) -> Usage:
@@ -151,11 +152,12 @@ def _fees(value: object) -> Mapping[str, int] | None:
     return {str(name): count for name, count in found.items() if _count(count)}
 
 
-def _outcome(record: SpanRecord) -> str:
-    error = record.attributes.get(c.ERROR_TYPE)
-    if error is None:
-        return "error" if record.error else "ok"
-    return "cancelled" if str(error).rpartition(".")[2] in CANCELLING else "error"
+def outcome(attributes: Mapping[str, object], *, error: bool) -> str:
+    """How a span of ours ended: `ok`, `error` or `cancelled`; `error` is the span's status."""
+    name = attributes.get(c.ERROR_TYPE)
+    if name is None:
+        return "error" if error else "ok"
+    return "cancelled" if str(name).rpartition(".")[2] in CANCELLING else "error"
 
 
 _TEXTS: Final = {
