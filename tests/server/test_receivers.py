@@ -147,7 +147,7 @@ def test_grpc_answers_partial_success_too(server):
     ids=(
         "no-protobuf no-json nothing kind coding no-gzip no-zstd "
         "cut-gzip gzip-bomb zstd-bomb zstd-stream-bomb deflate-bomb large"
-    ).split(),
+    ).split(),  # noqa: SIM905 - reads better as words
 )
 def test_what_cannot_be_taken_is_refused_with_a_line(server, body, kind, headers, status):
     try:
