@@ -41,6 +41,7 @@ class Costspan:
         self.roads: list[Any] = []
         self.threads: Any = None
         self.measures: sdk.Measures | None = None
+        self.inherited: Any = None
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Export what is waiting: spans and metrics."""
@@ -155,6 +156,10 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     running.roads = [*_roads(settings, meters, provider), *((writer,) if writer is not None else ())]
     with guard.Guard("threads"):
         running.threads = sdk.carry_context_into_threads()
+    if "TRACEPARENT" in os.environ:
+        from costspan.instrument import owners
+
+        running.inherited = owners.inherit()
     atexit.register(_at_exit)
     return running
 
@@ -245,6 +250,10 @@ def disable() -> None:
         for road in running.roads:
             with guard.Guard("stop"):
                 (road.stop if hasattr(road, "stop") else road.shutdown)()
+        if running.inherited is not None:
+            from costspan.instrument import owners
+
+            owners.leave(running.inherited)
         atexit.unregister(_at_exit)
 
 

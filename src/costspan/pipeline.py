@@ -18,7 +18,7 @@ from costspan.account.meters import Exemplar, Meters
 from costspan.account.settling import Place, Settling
 from costspan.account.waste import Asked
 from costspan.normalise import span_costspan
-from costspan.records import AGENT, CALL, NO_USAGE, RUN, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
+from costspan.records import AGENT, CALL, NO_USAGE, REMOTE, RUN, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from costspan.price.book import PriceBook
 
 _NAMES_WORKFLOW = frozenset({RUN, AGENT})
+PART = "part of a run that another process has begun"
 """Kinds of units that may name a workflow; steps and tools are in the one that is around them."""
 
 
@@ -83,7 +84,9 @@ class Pipeline:
     @staticmethod
     def _run(unit: Unit) -> RunState:
         workflow = unit.owner.workflow
-        return RunState(unit.run_id, workflow, unit.span.get_span_context().trace_id, unit.started_ns)
+        run = RunState(unit.run_id, workflow, unit.span.get_span_context().trace_id, unit.started_ns)
+        run.part = unit.parent is not None and unit.parent.kind == REMOTE
+        return run
 
     def closing(self, unit: Unit, ended_ns: int) -> Mapping[str, str | int | float | bool]:
         """A unit of ours ends: account for it and answer with the attributes that its span gets."""
@@ -140,11 +143,12 @@ class Pipeline:
     def _finish(self, run: RunState, node: Node, end: End) -> None:
         """The outermost unit has ended: metrics of the run, its record for whoever wants it."""
         if not self.sinks:
-            self.meters.run(bare_run(run, node, end))
+            if not run.part:
+                self.meters.run(bare_run(run, node, end))
             return
-        finished = self.assemble(run)
-        for one in finished:
-            self.meters.run(one)
+        for one in self.assemble(run):
+            if not run.part:
+                self.meters.run(one)
             for sink in self.sinks:
                 with guard.Guard(f"sink {getattr(sink, '__name__', type(sink).__name__)}"):
                     sink(one)
@@ -164,6 +168,8 @@ class Pipeline:
         if run.dropped_spans and runs:
             note = f"{run.dropped_spans} spans beyond the first {len(run.spans)} are in metrics only"
             runs = (replace(runs[0], notes=(*runs[0].notes, note)), *runs[1:])
+        if run.part:
+            runs = tuple(replace(one, notes=(*one.notes, PART)) for one in runs)
         return runs
 
 

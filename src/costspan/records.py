@@ -135,6 +135,8 @@ AGENT: Final = "agent"
 TOOL: Final = "tool"
 STEP: Final = "step"
 RUN: Final = "run"
+REMOTE: Final = "remote"
+"""The kind of what encloses work of this process but is open in another one. No span has it."""
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ class Sum:
 class RunState:
     """A run in flight: what `/debug/runs`, the gauges and at its end the record need."""
 
-    __slots__ = ("asked", "calls", "dropped_spans", "ended", "id", "spans", "started_ns", "trace_id", "workflow")
+    __slots__ = ("asked", "calls", "dropped_spans", "ended", "id", "part", "spans", "started_ns", "trace_id", "workflow")
 
     def __init__(self, run_id: str, workflow: str | None, trace_id: int, started_ns: int) -> None:
         self.id = run_id
@@ -66,6 +66,8 @@ class RunState:
         self.calls: dict[int, Call] = {}
         self.dropped_spans = 0
         self.asked = Asked()
+        self.part = False
+        """A part of a run that another process has open: it has a record of its own, and is no run in the metrics."""
         self.ended = False
 
 
