@@ -14,7 +14,7 @@ import typer
 from costspan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from costspan.history.database import Database
     from costspan.history.rows import RunRow
@@ -216,7 +216,7 @@ def export(
     from costspan.report.run_json import to_record
 
     since_ns = 0 if since is None else moment(since, option="--since")
-    ways = {
+    ways: dict[str, Callable[[Database], Iterable[object]]] = {
         "runs": lambda database: (to_record(run) for run in upkeep.all_runs(database, since_ns=since_ns)),
         "calls": lambda database: upkeep.all_calls(database, since_ns=since_ns),
         "spans": lambda database: upkeep.all_spans(database, since_ns=since_ns),

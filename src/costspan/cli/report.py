@@ -119,9 +119,9 @@ def _report_history(
     from costspan.intake.report_tables import tail_record
 
     options = ("--since", "--until")
-    since_ns, until_ns = (None if text is None else moment(text, option=name) for text, name in zip(between, options, strict=True))
+    moments = [None if text is None else moment(text, option=name) for text, name in zip(between, options, strict=True)]
     with opened(db) as database:
-        found = report_history(database, by=by, since_ns=since_ns, until_ns=until_ns)
+        found = report_history(database, by=by, since_ns=moments[0], until_ns=moments[1])
     if as_json:
         record = tail_record(found)
         print(json.dumps({name: record[name] for name in ("totals", "groups")}, allow_nan=False, indent=1))

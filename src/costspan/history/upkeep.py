@@ -66,7 +66,7 @@ def check(database: Database) -> list[str]:
             ).fetchone()
             if (calls, cost) != told:
                 found.append(
-                    f"the hourly figures tell {calls} calls of {cost} nano-dollars, the calls are {told[0]} of {told[1]}"
+                    f"the hours tell {calls} calls of {cost} nano-dollars, the calls are {told[0]} of {told[1]}"
                 )
     return found
 
