@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import signal
@@ -120,7 +121,9 @@ def test_proxies_and_tracing_services_stay_out_of_it(tmp_path, monkeypatch):
 def test_metrics_are_served_until_ctrl_c(tmp_path):
     program = "from costspan.cli import demo; import typer; app = typer.Typer(); demo.register(app); app()"
     command = [sys.executable, "-c", program, "--seed", "2", "--metrics-port", "0", "--record-dir", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Where the tests run in a shell's background, SIGINT is ignored, and a child would inherit that.
+    listening = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listening) as process:
         lines = iter(process.stdout.readline, "")
         url = next(line.split()[1].rstrip(",") for line in lines if line.startswith("serving "))
         with urllib.request.urlopen(url) as answer:
