@@ -123,7 +123,7 @@ def test_metrics_are_served_until_ctrl_c(tmp_path):
     command = [sys.executable, "-c", program, "--seed", "2", "--metrics-port", "0", "--record-dir", str(tmp_path)]
     # Where the tests run in a shell's background, SIGINT is ignored, and a child would inherit that.
     listening = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listening) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listening) as process:  # noqa: PLW1509 - no threads yet
         lines = iter(process.stdout.readline, "")
         url = next(line.split()[1].rstrip(",") for line in lines if line.startswith("serving "))
         with urllib.request.urlopen(url) as answer:
