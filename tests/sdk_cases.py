@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 
+import pytest
+
 
 def hello(agent="PM", text="hello"):
     """Messages that name who asks, for the provider's log."""
@@ -49,3 +51,8 @@ def collect():
     """What is dropped in cycles is dropped now."""
     for _ in range(3):
         gc.collect()
+
+
+def needs(holder, name):
+    """Skip a test of what an old version of an SDK does not have."""
+    return pytest.mark.skipif(not hasattr(holder, name), reason=f"this version of the SDK has no {name}")

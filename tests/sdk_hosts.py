@@ -17,10 +17,9 @@ import anthropic
 import openai
 import pydantic
 
-try:
-    import httpx2 as http  # what the SDKs are built on
-except ImportError:
-    import httpx as http
+_BASE = vars(openai._base_client)
+http = _BASE.get("httpx2") or _BASE["httpx"]
+"""What the SDKs are built on: older versions on httpx."""
 
 KINDS = ("openai", "openai-async", "anthropic", "anthropic-async")
 USAGE = {"openai": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
+import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 import costspan
 from costspan.records import Usage
 from costspan.testing import Reply, measure
-from sdk_cases import balanced, calls, collect, hello, only_call, open_units
+from sdk_cases import balanced, calls, collect, hello, needs, only_call, open_units
 
 ASK = {"model": "claude-haiku-4-5", "max_tokens": 200, "messages": hello()}
 SLOW = Reply(text="a b c d e f g h", chunks=8, chunk_delay=0.03)
@@ -178,11 +180,14 @@ def test_with_options_copies_and_subclasses_count_once_each(seen, provider, clie
 
 
 def bedrock_clients(provider):
+    keys = {"api_key": "none"}
+    if "api_key" not in inspect.signature(AnthropicBedrock).parameters:
+        keys = {"aws_access_key": "none", "aws_secret_key": "none"}
     for kind in (AnthropicBedrock, AsyncAnthropicBedrock):
-        yield kind(api_key="none", aws_region="eu-west-1", base_url=provider.bedrock_url)
+        yield kind(**keys, aws_region="eu-west-1", base_url=provider.bedrock_url)
 
 
-async def test_bedrock_clients_with_a_bearer_token_are_counted(seen, provider):
+async def test_bedrock_clients_are_named_bedrock(seen, provider):
     for client in bedrock_clients(provider):
         for stream in (False, True):
             answer = client.messages.create(**{**ASK, "model": "anthropic.claude-haiku-4-5-v1:0"}, stream=stream)
@@ -297,6 +302,7 @@ class Answer(BaseModel):
     number: int
 
 
+@needs(anthropic.resources.Messages, "parse")
 def test_an_answer_that_does_not_parse_was_billed(seen, provider, client):
     provider.script(Reply(text="{"))
     with pytest.raises(ValidationError):
@@ -305,6 +311,7 @@ def test_an_answer_that_does_not_parse_was_billed(seen, provider, client):
     assert only_call(seen)["costspan.waste"] == "failed_parse"
 
 
+@needs(anthropic.types, "CacheCreation")
 async def test_an_answer_that_strict_validation_refuses_was_billed(seen, provider):
     provider.script(Reply(model="claude-haiku-4-5", raw_usage={"input_tokens": 11, "output_tokens": 7, "cache_creation": "odd"}))
     client = AsyncAnthropic(base_url=provider.anthropic_url, api_key="none", _strict_response_validation=True)
@@ -333,6 +340,8 @@ def test_an_aborted_stream_keeps_its_input_and_says_that_the_rest_is_unknown(see
     for event in client.messages.create(**ASK, stream=True):
         if event.type == "content_block_delta":
             break
+    if isinstance(anthropic.Stream, abc.ABCMeta):
+        collect()  # an old version, whose streams cannot be stood in for
     assert not open_units()
     balanced(seen, provider)
     call = only_call(seen)
@@ -420,6 +429,8 @@ async def test_an_error_that_the_provider_sends_mid_stream_is_not_a_refusal(seen
     with pytest.raises(anthropic.APIStatusError):
         async for _ in await aclient.messages.create(**ASK, stream=True):
             pass
+    if isinstance(anthropic.Stream, abc.ABCMeta):
+        pytest.skip("an old version, whose streams cannot be stood in for: told late, as aborted")
     assert only_call(seen)["error.type"].startswith("anthropic.")
     assert seen.metric("costspan_unreported_calls_total", reason="error") == 1
 
@@ -452,6 +463,7 @@ def test_an_agent_of_plain_sdk_calls_owns_them(seen, provider, client):
     assert seen.runs[0].tools[0].nested.calls == 1
 
 
+@needs(anthropic, "_tracing")
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_spans_that_the_sdk_writes_itself_are_folded(seen, provider, stream):
     client = Anthropic(

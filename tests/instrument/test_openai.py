@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 import costspan
 from costspan.records import Usage
 from costspan.testing import Reply, measure
-from sdk_cases import balanced, calls, collect, hello, only_call, open_units
+from sdk_cases import balanced, calls, collect, hello, needs, only_call, open_units
 
 MODEL = "gpt-4o"
 TELL = {"stream_options": {"include_usage": True}}
@@ -31,6 +31,11 @@ def client(provider):
 @pytest.fixture
 def aclient(provider):
     return AsyncOpenAI(base_url=provider.openai_url, api_key="none")
+
+
+def helpers(client):
+    """The resource with `parse` and `stream`, which older versions call beta."""
+    return client.chat.completions if hasattr(client.chat.completions, "parse") else client.beta.chat.completions
 
 
 def chat(client, **more):
@@ -72,6 +77,7 @@ async def test_an_async_stream_is_counted(seen, provider, aclient, more):
     balanced(seen, provider)
 
 
+@needs(OpenAI, "responses")
 def test_responses_are_counted_with_and_without_a_stream(seen, provider, client):
     client.responses.create(model=MODEL, input=hello())
     list(client.responses.create(model=MODEL, input="hello", stream=True))
@@ -79,6 +85,7 @@ def test_responses_are_counted_with_and_without_a_stream(seen, provider, client)
     assert [call["gen_ai.operation.name"] for call in calls(seen)] == ["chat", "chat"]
 
 
+@needs(OpenAI, "responses")
 async def test_async_responses_are_counted(seen, provider, aclient):
     await aclient.responses.create(model=MODEL, input="hello")
     async with aclient.responses.stream(model=MODEL, input="hello") as stream:
@@ -120,6 +127,7 @@ def test_the_tier_that_answered_is_kept(seen, provider, client):
     assert [call["openai.response.service_tier"] for call in calls(seen)] == ["flex", "priority"]
 
 
+@needs(OpenAI, "responses")
 def test_paid_searches_are_fees(seen, provider, client):
     provider.script(Reply(web_searches=3))
     client.responses.create(model=MODEL, input="hello")
@@ -344,7 +352,7 @@ class Answer(BaseModel):
 def test_an_answer_that_does_not_parse_was_billed(seen, provider, client):
     provider.script(Reply(text="{"))
     with pytest.raises(ValidationError):
-        client.chat.completions.parse(model=MODEL, messages=hello(), response_format=Answer)
+        helpers(client).parse(model=MODEL, messages=hello(), response_format=Answer)
     balanced(seen, provider)
     assert only_call(seen)["costspan.waste"] == "failed_parse"
     assert seen.metric("costspan_wasted_tokens_total", reason="failed_parse") == seen.tokens()
@@ -353,11 +361,12 @@ def test_an_answer_that_does_not_parse_was_billed(seen, provider, client):
 def test_an_answer_that_was_cut_short_was_billed(seen, provider, client):
     provider.script(Reply(text='{"number": 1}', finish="length"))
     with pytest.raises(openai.LengthFinishReasonError):
-        client.chat.completions.parse(model=MODEL, messages=hello(), response_format=Answer)
+        helpers(client).parse(model=MODEL, messages=hello(), response_format=Answer)
     balanced(seen, provider)
     assert only_call(seen)["costspan.waste"] == "truncated"
 
 
+@needs(OpenAI, "responses")
 async def test_a_responses_answer_that_does_not_parse_was_billed(seen, provider, aclient):
     provider.script(Reply(text="{"))
     with pytest.raises(ValidationError):
@@ -405,7 +414,7 @@ def test_a_stream_may_be_left_and_taken_up_again(seen, provider, client):
 def test_every_way_to_leave_a_stream_ends_its_span_once(seen, provider, client, how):
     provider.script(SLOW)
     if how == "helper":
-        with client.chat.completions.stream(model=MODEL, messages=hello()) as events:
+        with helpers(client).stream(model=MODEL, messages=hello()) as events:
             next(iter(events))
     else:
         stream = chat(client, stream=True)
@@ -562,7 +571,7 @@ async def test_usage_is_asked_for_and_hidden_in_async_streams_and_helpers_too(pr
     with measure(ask_stream_usage=True) as seen:
         provider.always(Reply(text="a b c d"))
         assert bodies([chunk async for chunk in await chat(aclient, stream=True)]) == bare_chunks
-        with client.chat.completions.stream(model=MODEL, messages=hello()) as events:
+        with helpers(client).stream(model=MODEL, messages=hello()) as events:
             assert [event for event in events if event.type == "chunk"]
             assert events.get_final_completion().usage is None
         balanced(seen, provider)

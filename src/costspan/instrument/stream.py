@@ -227,6 +227,7 @@ class SyncBody(_Body):
                 yield part
             self._self_read = True
         except GeneratorExit:
+            self._self_ended(None)  # the bytes of a response can be asked for once only
             raise
         except BaseException as error:
             self._self_ended(error)
@@ -252,6 +253,7 @@ class AsyncBody(_Body):
                 yield part
             self._self_read = True
         except GeneratorExit:
+            self._self_ended(None)  # the bytes of a response can be asked for once only
             raise
         except BaseException as error:
             self._self_ended(error)
