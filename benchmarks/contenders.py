@@ -54,6 +54,15 @@ def costspan(tracer_provider: Any, meter_provider: Any) -> None:
     handle.pipeline.book.preload()
 
 
+def costspan_record(tracer_provider: Any, meter_provider: Any) -> None:
+    """costspan that also makes a record of every run (for the summary, files, `on_run`)."""
+    import costspan as ours
+
+    handle = ours.enable(tracer_provider=tracer_provider, summary=False, metrics="none", on_run=lambda run: None)
+    assert handle is not None
+    handle.pipeline.book.preload()
+
+
 def openinference(tracer_provider: Any, meter_provider: Any) -> None:
     """openinference-instrumentation-langchain."""
     from openinference.instrumentation import TraceConfig
@@ -85,17 +94,19 @@ def otel_genai(tracer_provider: Any, meter_provider: Any) -> None:
 
 
 def openlit(tracer_provider: Any, meter_provider: Any) -> None:
-    """openlit's LangChain instrumentor, set up by its own `init`."""
-    import openlit as theirs
-    from opentelemetry import metrics
+    """openlit, set up by its own `init` on the global providers; a price list of one model, so that none is fetched."""
+    import json
+    from pathlib import Path
 
+    import openlit as theirs
+    from opentelemetry import metrics, trace
+
+    trace.set_tracer_provider(tracer_provider)
     metrics.set_meter_provider(meter_provider)
-    theirs.init(
-        tracer=tracer_provider.get_tracer("openlit"),
-        meter=meter_provider.get_meter("openlit"),
-        capture_message_content=False,
-        disable_batch=False,
-    )
+    price = {"promptPrice": 0.0025, "completionPrice": 0.01}
+    prices = Path("openlit-prices.json").absolute()  # overhead.py runs each worker in a folder of its own
+    prices.write_text(json.dumps({"chat": {"gpt-4o": price, "gpt-4o-2024-08-06": price}}))
+    theirs.init(capture_message_content=False, disable_events=True, pricing_json=str(prices))
 
 
 CONTENDERS: dict[str, Callable[[Any, Any], None]] = {
@@ -103,18 +114,21 @@ CONTENDERS: dict[str, Callable[[Any, Any], None]] = {
     "noop": noop,
     "floor": floor,
     "costspan": costspan,
+    "costspan-record": costspan_record,
     "openinference": openinference,
     "openllmetry": openllmetry,
     "otel-genai": otel_genai,
     "openlit": openlit,
 }
-PEERS = {
+PACKAGES = {
+    "costspan": ("costspan",),
+    "costspan-record": ("costspan",),
     "openinference": ("openinference-instrumentation-langchain",),
     "openllmetry": ("opentelemetry-instrumentation-langchain",),
-    "otel-genai": ("opentelemetry-instrumentation-genai-langchain",),
+    "otel-genai": ("opentelemetry-instrumentation-genai-langchain", "opentelemetry-util-genai"),
     "openlit": ("openlit",),
 }
-"""Contender -> what its own environment installs, the newest that resolves."""
+"""Contender -> distributions whose versions the report names."""
 
 
 class Attached:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import platform
 import re
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _TOOL = (ord("C") << 24) + (ord("T") << 16)
 ZERO_STATS = _TOOL + 1
@@ -68,10 +70,10 @@ class Counter:
         reason = ctypes.create_string_buffer(b"block")
         self._request(DUMP_STATS_AT, ctypes.addressof(reason))
         self._request(STOP_INSTRUMENTATION)
-        found = sorted(self._folder.glob(f"callgrind.out*"), key=lambda path: path.stat().st_mtime_ns)
+        found = sorted(self._folder.glob("callgrind.out*"), key=lambda path: path.stat().st_mtime_ns)
         total = 0
         for path in found:
             match = re.search(r"^(?:summary|totals): (\d+)", path.read_text(errors="replace"), re.MULTILINE)
             total += int(match.group(1)) if match else 0
-            os.unlink(path)
+            path.unlink()
         return total

@@ -47,8 +47,8 @@ def environment(name: str, packages: tuple[str, ...], *, fresh: bool = False) ->
     tool = uv()
     make = [tool, "venv", "-q", "--python", sys.executable] if tool else [sys.executable, "-m", "venv"]
     _run([*make, str(folder)])
-    add = [tool, "pip", "install", "-q", "--prerelease=allow", "--python", str(python)] if tool else [
-        str(python), "-m", "pip", "install", "-q", "--pre",
+    add = [tool, "pip", "install", "-q", "--python", str(python)] if tool else [
+        str(python), "-m", "pip", "install", "-q",
     ]  # fmt: skip
     try:
         _run([*add, *packages, *pins()])

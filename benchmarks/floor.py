@@ -105,6 +105,9 @@ class Floor(BaseCallbackHandler):
 
     on_chain_end = on_tool_end = _end
 
+    def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        self.runs.pop(run_id)[0].end()
+
     def on_chat_model_start(
         self, serialized: Any, messages: Any, *, run_id: Any, parent_run_id: Any = None, metadata: Any = None, **kwargs: Any
     ) -> None:
@@ -116,6 +119,7 @@ class Floor(BaseCallbackHandler):
             "gen_ai.provider.name": metadata["ls_provider"],
             "gen_ai.request.model": model,
             "costspan.request.lengths": '[["human","",1,""]]',
+            "costspan.request.hash": "0123456789abcdef",
         }
         around = self.runs.get(parent_run_id)
         if around:

@@ -1,7 +1,8 @@
-"""One contender in one process: `python worker.py NAME speed|memory --json`. Started by overhead.py.
+"""One contender in one process: `python worker.py NAME speed|instructions|memory --out FILE`. Started by overhead.py.
 
-Speed: process CPU (user + system, all threads, the exporter's flush included, garbage collector off) or, under callgrind, instructions; in
-blocks off, on, on, off. Memory: resident size after 10,000 and 50,000 calls, growth of objects per call, spans that never ended.
+Speed: process CPU (user and system, all threads, the exporter's flush included, garbage collector off) in blocks off, on,
+on, off; or, under callgrind, instructions, which need no repeating. Memory: resident size after 10,000 and 50,000 calls,
+growth of objects per call, spans that never ended.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import contenders
-import counting
-import workloads
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+import contenders
+import counting
+import workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,10 +96,7 @@ def speed(name: str, wanted: list[str], rounds: int, seconds: float) -> dict[str
         off: list[float] = []
         on: list[float] = []
         for _ in range(rounds):
-            for switch, into in ((bench.attached.off, off), (bench.attached.on, on)) * 1:
-                switch()
-                into.append(_block(bench, run, times) / times / units)
-            for switch, into in ((bench.attached.on, on), (bench.attached.off, off)):
+            for switch, into in ((bench.attached.off, off), *((bench.attached.on, on),) * 2, (bench.attached.off, off)):
                 switch()
                 into.append(_block(bench, run, times) / times / units)
         found[workload] = {
@@ -207,9 +206,9 @@ def _peak() -> int:
 
 
 def versions(name: str) -> dict[str, str]:
-    wanted = ("langchain-core", "opentelemetry-sdk", "costspan", *contenders.PEERS.get(name, ()))
+    """What is installed beside this contender."""
     found = {"python": sys.version.split()[0]}
-    for package in wanted:
+    for package in ("langchain-core", "langgraph", "opentelemetry-sdk", *contenders.PACKAGES.get(name, ())):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
