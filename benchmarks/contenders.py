@@ -77,9 +77,7 @@ def openllmetry(tracer_provider: Any, meter_provider: Any) -> None:
     os.environ["TRACELOOP_TRACE_CONTENT"] = "false"
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
 
-    LangchainInstrumentor().instrument(
-        tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True
-    )
+    LangchainInstrumentor().instrument(tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True)
 
 
 def otel_genai(tracer_provider: Any, meter_provider: Any) -> None:
@@ -88,9 +86,7 @@ def otel_genai(tracer_provider: Any, meter_provider: Any) -> None:
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"
     from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
 
-    LangChainInstrumentor().instrument(
-        tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True
-    )
+    LangChainInstrumentor().instrument(tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True)
 
 
 def openlit(tracer_provider: Any, meter_provider: Any) -> None:

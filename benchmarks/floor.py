@@ -82,9 +82,7 @@ class Floor(BaseCallbackHandler):
             }
             self._open(run_id, parent_run_id, f"invoke_agent {name}", start)
 
-    def on_tool_start(
-        self, serialized: Any, input_str: str, *, run_id: Any, parent_run_id: Any = None, **kwargs: Any
-    ) -> None:
+    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: Any, parent_run_id: Any = None, **kwargs: Any) -> None:
         around = self.runs[parent_run_id][2]
         name = serialized["name"]
         start = {

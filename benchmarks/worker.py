@@ -69,9 +69,7 @@ class Bench:
         self.exporter = Counting()
         self.opened = Opened()
         self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self.provider.add_span_processor(
-            BatchSpanProcessor(self.exporter, max_queue_size=65536, schedule_delay_millis=3_600_000)
-        )
+        self.provider.add_span_processor(BatchSpanProcessor(self.exporter, max_queue_size=65536, schedule_delay_millis=3_600_000))
         if count_opened:
             self.provider.add_span_processor(self.opened)
         meters = MeterProvider(metric_readers=[InMemoryMetricReader()], resource=resource, shutdown_on_exit=False)

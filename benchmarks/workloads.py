@@ -58,9 +58,7 @@ class Fake(BaseChatModel):
         last = AIMessageChunk(content="", usage_metadata=USAGE, response_metadata=dict(TOLD))
         yield ChatGenerationChunk(message=last)
 
-    def _stream(
-        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
-    ) -> Iterator[ChatGenerationChunk]:
+    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         for part in self._parts():
             if run_manager is not None:
                 run_manager.on_llm_new_token(str(part.message.content), chunk=part)

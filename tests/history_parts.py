@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from otlp_build import START, agent, chat, request, to_protobuf, tool, workflow
-
 from costspan.account.assemble import assemble
 from costspan.account.booking import make_call
 from costspan.history.books import Entry
 from costspan.intake.otlp import decode_protobuf
 from costspan.normalise.dialects import read
 from costspan.price.book import PriceBook
+from otlp_build import START, agent, chat, request, to_protobuf, tool, workflow
 
 BOOK = PriceBook()
 HOUR = 3_600

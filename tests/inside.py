@@ -1,9 +1,9 @@
 """Tests that run inside another environment (see `environments.py`), shown here one by one.
 
-    PROGRAM = Path(__file__).with_name("crewai_inside.py")
+PROGRAM = Path(__file__).with_name("crewai_inside.py")
 
-    @pytest.mark.parametrize("name", test_names(PROGRAM))
-    def test_inside(name): passes(run_once(PROGRAM, python_of("crewai", [...])), name)
+@pytest.mark.parametrize("name", test_names(PROGRAM))
+def test_inside(name): passes(run_once(PROGRAM, python_of("crewai", [...])), name)
 """
 
 from __future__ import annotations

@@ -132,9 +132,7 @@ def test_wrong_use_is_refused_with_one_line(arguments: tuple[object, ...]) -> No
 def test_the_command_exits_with_2_for_a_missing_file_and_1_for_a_damaged_one(tmp_path: Path) -> None:
     damaged = build.save(tmp_path / "cut.json.gz", ONE.read_bytes()[:-2000])
     for arguments, code in (("nowhere.json", 2), (damaged, 1), (tmp_path, 2)):
-        done = subprocess.run(
-            [*COMMAND, arguments], capture_output=True, text=True, check=False, timeout=60
-        )
+        done = subprocess.run([*COMMAND, arguments], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == code
         assert "Traceback" not in done.stderr
         assert str(arguments) in done.stderr

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from history_parts import entry
 
 from costspan.errors import HistoryError
 from costspan.history import database as database_module
@@ -22,6 +21,7 @@ from costspan.history.database import Database
 from costspan.history.retention import trim
 from costspan.history.schema import STEPS, VERSION
 from costspan.history.store import Store
+from history_parts import entry
 
 TESTS = Path(__file__).parents[1]
 
@@ -194,7 +194,11 @@ def test_a_full_disk_refuses_the_batch_and_keeps_what_was_there(tmp_path):
             print(queries.total(db).calls == written * 4 + 1, upkeep.check(store.database))
     """
     found = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "history.db")], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "history.db")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     line, verdict = found.stdout.splitlines()
     assert "cannot be written" in line

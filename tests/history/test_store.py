@@ -7,7 +7,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from history_parts import HOUR, START, entry, make_run
 
 from costspan.errors import UsageError
 from costspan.history import queries, run_queries, upkeep
@@ -16,6 +15,7 @@ from costspan.history.database import Database
 from costspan.history.rows import RunFilter, Sums
 from costspan.history.store import Store
 from costspan.records import MONEY
+from history_parts import HOUR, START, entry, make_run
 
 
 @pytest.fixture
@@ -115,7 +115,9 @@ def test_ranges_and_names_narrow_the_sums(store):
 
 
 def test_lists_filter_search_and_sort(store):
-    store.save([entry(1, name="alpha", calls=1), entry(2, at=100, name="beta_1", calls=3), entry(3, at=200, name="betax1", calls=2)])
+    store.save(
+        [entry(1, name="alpha", calls=1), entry(2, at=100, name="beta_1", calls=3), entry(3, at=200, name="betax1", calls=2)]
+    )
 
     def names(**where):
         return [row.workflow for row in ask(store, run_queries.runs, RunFilter(**where))]
@@ -155,7 +157,13 @@ def test_cache_hits_are_no_calls(store):
 def test_money_is_rounded_half_to_even_once_a_call():
     from costspan.history.money import from_nano, to_nano
 
-    assert [to_nano(Decimal(text)) for text in ("0.0000000005", "0.0000000015", "0.00000000151", "1e10", "NaN")] == [0, 2, 2, None, None]
+    assert [to_nano(Decimal(text)) for text in ("0.0000000005", "0.0000000015", "0.00000000151", "1e10", "NaN")] == [
+        0,
+        2,
+        2,
+        None,
+        None,
+    ]
     assert (to_nano(None), from_nano(None), from_nano(1_500_000_000)) == (None, None, Decimal("1.500000000"))
 
 

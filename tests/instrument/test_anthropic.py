@@ -9,7 +9,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import anthropic
-from sdk_hosts import http as httpx2
 import pytest
 from anthropic import Anthropic, AnthropicBedrock, AnthropicVertex, AsyncAnthropic, AsyncAnthropicBedrock, AsyncAnthropicVertex
 from pydantic import BaseModel, ValidationError
@@ -18,6 +17,7 @@ import costspan
 from costspan.records import Usage
 from costspan.testing import Reply, measure
 from sdk_cases import balanced, calls, collect, hello, needs, only_call, open_units
+from sdk_hosts import http as httpx2
 
 ASK = {"model": "claude-haiku-4-5", "max_tokens": 200, "messages": hello()}
 SLOW = Reply(text="a b c d e f g h", chunks=8, chunk_delay=0.03)
@@ -466,9 +466,7 @@ def test_an_agent_of_plain_sdk_calls_owns_them(seen, provider, client):
 @needs(anthropic, "_tracing")
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_spans_that_the_sdk_writes_itself_are_folded(seen, provider, stream):
-    client = Anthropic(
-        base_url=provider.anthropic_url, api_key="none", open_telemetry={"tracer_provider": seen.handle.provider}
-    )
+    client = Anthropic(base_url=provider.anthropic_url, api_key="none", open_telemetry={"tracer_provider": seen.handle.provider})
     with costspan.run("twice"):
         for _ in range(2):
             answer = client.messages.create(**ASK, stream=stream)

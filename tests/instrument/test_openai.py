@@ -7,7 +7,6 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from sdk_hosts import http as httpx2
 import openai
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
@@ -17,6 +16,7 @@ import costspan
 from costspan.records import Usage
 from costspan.testing import Reply, measure
 from sdk_cases import balanced, calls, collect, hello, needs, only_call, open_units
+from sdk_hosts import http as httpx2
 
 MODEL = "gpt-4o"
 TELL = {"stream_options": {"include_usage": True}}
@@ -101,9 +101,7 @@ def test_embeddings_have_no_output(seen, provider, client):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_legacy_completions_are_counted(seen, provider, client, stream):
-    answer = client.completions.create(
-        model="gpt-3.5-turbo-instruct", prompt="hi", stream=stream, **(TELL if stream else {})
-    )
+    answer = client.completions.create(model="gpt-3.5-turbo-instruct", prompt="hi", stream=stream, **(TELL if stream else {}))
     if stream:
         list(answer)
     balanced(seen, provider)

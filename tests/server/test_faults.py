@@ -16,12 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 from google.protobuf.message import DecodeError
-from history_parts import body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_build import agent, chat, request, to_json, to_protobuf, workflow
-from serve_parts import BOOK, Bench, serving
 
 from costspan import guard
 from costspan.errors import HistoryError, SettingsError
@@ -32,6 +29,9 @@ from costspan.server.errors import RefusedError
 from costspan.server.inbox import Parcel, decode
 from costspan.server.serving import Server
 from costspan.server.unpack import unpack
+from history_parts import body
+from otlp_build import agent, chat, request, to_json, to_protobuf, workflow
+from serve_parts import BOOK, Bench, serving
 
 
 def free_ports(count):
@@ -420,5 +420,3 @@ def test_what_is_readable_of_a_damaged_request_is_taken():
     pairs, taken = decode(Parcel(VALID[:-30], is_json=False))
     assert len(pairs) >= 3
     assert taken.rejected >= 1
-
-

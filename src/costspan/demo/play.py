@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from costspan.demo.provider_log import Entry
-    from costspan.enable import Costspan
+    from costspan.enabling import Costspan
     from costspan.price.book import PriceBook
     from costspan.records import Run
 

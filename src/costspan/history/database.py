@@ -224,9 +224,7 @@ def told(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, ConnectionError | TimeoutError):
             raise
-        message = (
-            f"the history {path} cannot be used ({error.strerror or error}): {_ELSEWHERE}"
-        )
+        message = f"the history {path} cannot be used ({error.strerror or error}): {_ELSEWHERE}"
         raise HistoryError(message) from error
 
 

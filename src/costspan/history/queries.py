@@ -87,10 +87,7 @@ def tools(
         values,
     ).fetchall()
     texts = texts_of(db, {part for row in found for part in row[:3]})
-    return [
-        ToolRow(texts.get(row[0]), texts.get(row[1]), texts.get(row[2]) or "", *row[3:6], *_priced(row[6:]))
-        for row in found
-    ]
+    return [ToolRow(texts.get(row[0]), texts.get(row[1]), texts.get(row[2]) or "", *row[3:6], *_priced(row[6:])) for row in found]
 
 
 def models(db: sqlite3.Connection, *, since_ns: int | None = None, until_ns: int | None = None) -> list[ModelRow]:

@@ -65,9 +65,7 @@ def check(database: Database) -> list[str]:
                 "(SELECT coalesce(min(hour), 0) FROM hours)"
             ).fetchone()
             if (calls, cost) != told:
-                found.append(
-                    f"the hours tell {calls} calls of {cost} nano-dollars, the calls are {told[0]} of {told[1]}"
-                )
+                found.append(f"the hours tell {calls} calls of {cost} nano-dollars, the calls are {told[0]} of {told[1]}")
     return found
 
 

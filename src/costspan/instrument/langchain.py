@@ -82,9 +82,7 @@ class Handler(BaseCallbackHandler):
             return None
         if entry.unit is None and entry.lazy is not None:
             kind, name = entry.lazy
-            entry.unit = spans.open(
-                kind, name, context=self._materialise(entry.parent, spans), started_ns=entry.started_ns
-            )
+            entry.unit = spans.open(kind, name, context=self._materialise(entry.parent, spans), started_ns=entry.started_ns)
         if entry.unit is not None:
             return entry.unit.context
         return self._materialise(entry.parent, spans)
@@ -128,7 +126,7 @@ class Handler(BaseCallbackHandler):
 
     # --- chains, graphs, nodes -----------------------------------------------------------------------
     @guard.guarded("langchain.on_chain_start")
-    def on_chain_start(  # type: ignore[override]  # noqa: PLR0913 - LangChain's signature
+    def on_chain_start(  # noqa: PLR0913 - LangChain's signature
         self,
         serialized: dict[str, Any] | None,
         inputs: Any,
@@ -236,9 +234,7 @@ class Handler(BaseCallbackHandler):
         attributes.update(_conversation(metadata))
         return attributes
 
-    def _open_call(
-        self, run_id: UUID, parent_run_id: UUID | None, metadata: dict[str, Any], attributes: dict[str, Any]
-    ) -> None:
+    def _open_call(self, run_id: UUID, parent_run_id: UUID | None, metadata: dict[str, Any], attributes: dict[str, Any]) -> None:
         spans = SWITCH.spans
         if spans is None:
             return
@@ -322,5 +318,3 @@ class LangChain:
 def adapter() -> LangChain:
     """What the registry asks every framework file for."""
     return LangChain()
-
-

@@ -103,9 +103,7 @@ def agent_of(metadata: Mapping[str, Any], around: Unit | None) -> str | None:
     return agent
 
 
-def model(
-    metadata: Mapping[str, Any], serialized: Mapping[str, Any] | None, params: Any
-) -> tuple[str | None, str | None]:
+def model(metadata: Mapping[str, Any], serialized: Mapping[str, Any] | None, params: Any) -> tuple[str | None, str | None]:
     """(provider, model) of a call that starts; a model without a name is still counted."""
     given: Mapping[str, Any] = params if isinstance(params, dict) else {}
     found = metadata.get("ls_model_name")

@@ -96,9 +96,7 @@ def usage_from(attributes: Mapping[str, object]) -> Usage:
 
 def usage_attributes(usage: Usage) -> dict[str, int | str]:
     """The inverse of `usage_from`: what a hook writes on a call's span; unknown counts are left out."""
-    found: dict[str, int | str] = {
-        name: count for name, count in zip(_COUNTS, _counts(usage), strict=True) if count is not None
-    }
+    found: dict[str, int | str] = {name: count for name, count in zip(_COUNTS, _counts(usage), strict=True) if count is not None}
     found[c.USAGE_SOURCE] = usage.source
     return found
 
