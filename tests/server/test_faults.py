@@ -263,7 +263,10 @@ def test_spans_are_forwarded_with_cost_once_and_with_what_was_not_stored(tmp_pat
         for document in (sdk, framework):
             assert server.post(encode(document), kind).status_code == 200
         found = upstream.wait_for(4)
-        sent = server.server.health()["forward"]
+        # The upstream has the spans a moment before their sending is counted.
+        until = time.monotonic() + 20
+        while (sent := server.server.health()["forward"])["sent_requests"] < 2 and time.monotonic() < until:
+            time.sleep(0.02)
     priced = [attributes for attributes in found.values() if "gen_ai.usage.cost.amount" in attributes]
     assert len(found) == 4
     assert len(priced) == 1
