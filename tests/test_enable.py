@@ -143,7 +143,8 @@ def test_the_sdks_own_switch_turns_everything_off(monkeypatch):
 
 def test_a_users_own_provider_is_added_to_and_stays_the_global_one(tmp_path):
     code = """
-                from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
         mine = TracerProvider(); trace.set_tracer_provider(mine)
         import costspan
         assert costspan.enable().provider is mine is trace.get_tracer_provider()
