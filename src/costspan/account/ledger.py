@@ -17,6 +17,7 @@ from costspan.account.waste import Asked
 from costspan.records import AGENT, MONEY, RUN, STEP, TOOL, ZERO, ActiveRun
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
     from costspan.records import Call, Reading, SpanRecord
@@ -184,9 +185,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def node_attributes(node: Node) -> dict[str, int | float]:
+def node_attributes(node: Node) -> Mapping[str, int | float]:
     """`costspan.self.*` and `costspan.subtree.*` of a closing node."""
     own, subtree = node.own, node.subtree
+    if not subtree.calls:
+        return _NO_CALLS
     return {
         c.SELF_CALLS: own.calls,
         c.SELF_INPUT_TOKENS: own.input_tokens,
@@ -197,3 +200,16 @@ def node_attributes(node: Node) -> dict[str, int | float]:
         c.SUBTREE_OUTPUT_TOKENS: subtree.output_tokens,
         c.SUBTREE_COST_USD: float(subtree.cost_usd),
     }
+
+
+_NO_CALLS: Final[Mapping[str, int | float]] = {
+    c.SELF_CALLS: 0,
+    c.SELF_INPUT_TOKENS: 0,
+    c.SELF_OUTPUT_TOKENS: 0,
+    c.SELF_COST_USD: 0.0,
+    c.SUBTREE_CALLS: 0,
+    c.SUBTREE_INPUT_TOKENS: 0,
+    c.SUBTREE_OUTPUT_TOKENS: 0,
+    c.SUBTREE_COST_USD: 0.0,
+}
+"""What most tools tell: they make no calls."""

@@ -92,7 +92,10 @@ class Family:
 
     def get(self, labels: tuple[str | None, ...]) -> Series:
         """The series with these label values, in the order of `conventions.LABELS`; None is the empty value."""
-        values = tuple(value or "" for value in labels)
+        found = self.series.get(labels)  # type: ignore[arg-type]  # with a None in it nothing is found
+        if found is not None:
+            return found
+        values = tuple([value or "" for value in labels])
         found = self.series.get(values)
         if found is not None:
             return found

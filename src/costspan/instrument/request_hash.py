@@ -37,7 +37,11 @@ def message_hash(model: str | None, messages: Iterable[Any]) -> str | None:
     parts: list[object] = [model]
     for message in messages:
         fields = message.__dict__
-        parts += (fields["type"], fields["content"], fields.get("tool_calls"))
+        kind, content, calls = fields["type"], fields["content"], fields.get("tool_calls")
+        if type(content) is str and not calls:
+            parts.append(hash((kind, content)))
+        else:
+            parts += (kind, content, calls)
     return request_hash(*parts)
 
 

@@ -111,12 +111,15 @@ _NAME_ATTRIBUTE: Final = {RUN: c.WORKFLOW_NAME, AGENT: c.AGENT_NAME, TOOL: c.TOO
 
 def _begin_call(unit: Unit, base: Context) -> str:
     """The owner of a call, its attributes and the title of its span."""
-    attrs, outer = unit.attributes, owner_within(unit.parent)
+    attrs, outer = unit.attributes, NOBODY if unit.parent is None else unit.parent.owner
     if outer.agent is None and c.AGENT_NAME in attrs:
         # A caller may know better than the enclosing spans (a plain graph node that makes calls acts as an agent).
         outer = outer._replace(agent=str(attrs[c.AGENT_NAME]) or None)
     unit.owner = outer
-    _note_owner(attrs, outer)
+    attrs[c.KIND] = CALL
+    attrs[c.RUN_ID] = unit.run_id
+    if outer is not NOBODY:
+        _note_owner(attrs, outer)
     made = base.get(CALLS_MADE)
     if isinstance(made, list):
         made.append(unit)
@@ -126,12 +129,15 @@ def _begin_call(unit: Unit, base: Context) -> str:
 
 def _begin_scope(unit: Unit) -> str:
     """The same for a run, agent, step or tool: what runs inside is owned by it, itself by what is around it."""
-    attrs, outer, kind, name = unit.attributes, owner_within(unit.parent), unit.kind, unit.name
+    attrs, outer, kind, name = unit.attributes, NOBODY if unit.parent is None else unit.parent.owner, unit.kind, unit.name
     unit.owner = owner_of(kind, name, outer)
+    attrs[c.KIND] = kind
+    attrs[c.RUN_ID] = unit.run_id
     operation = attrs.get(c.OPERATION_NAME) or _OPERATION.get(kind)
     if operation is not None:
         attrs[c.OPERATION_NAME] = operation
-    _note_owner(attrs, outer)
+    if outer is not NOBODY:
+        _note_owner(attrs, outer)
     if not name:
         return str(operation or kind)
     attrs[_NAME_ATTRIBUTE[kind]] = name
@@ -174,16 +180,13 @@ class Spans:
         base = otel_context.get_current() if context is None else context
         around = base.get(UNIT)
         unit = Unit(kind, name, around if isinstance(around, Unit) else None, {} if attributes is None else attributes)
-        unit.started_ns = started_ns or time.time_ns()
-        unit.attributes[c.KIND] = kind
-        unit.attributes[c.RUN_ID] = unit.run_id
-        unit.span = span = self.tracer.start_span(
-            _begin_call(unit, base) if kind == CALL else _begin_scope(unit),
-            context=base,
-            kind=SpanKind.CLIENT if kind == CALL else SpanKind.INTERNAL,
-            attributes=unit.attributes,
-            start_time=unit.started_ns,
-        )
+        unit.started_ns = started_ns = started_ns or time.time_ns()
+        if kind == CALL:
+            title, span_kind = _begin_call(unit, base), SpanKind.CLIENT
+        else:
+            title, span_kind = _begin_scope(unit), SpanKind.INTERNAL
+        # By position: OpenTelemetry's API fixes the order, and names cost on the way of every call.
+        unit.span = span = self.tracer.start_span(title, base, span_kind, unit.attributes, (), started_ns)
         unit.context = Context({**base, _SPAN_KEY: span, UNIT: unit})
         self._tell_opened(unit)
         opened = self._open
@@ -218,7 +221,8 @@ class Spans:
         final: dict[str, AttributeValue] = dict(attributes) if attributes else {}
         if error is not None:
             final[c.ERROR_TYPE] = error_name(error)
-        unit.attributes.update(final)
+        if final:
+            unit.attributes.update(final)
         try:
             final.update(self._ask_closing(unit, ended_ns) or ())
             if final:
@@ -278,11 +282,13 @@ class Switch:
     """Where the hooks find `Spans` while costspan is enabled; `spans` is None while it is not.
 
     `ask_stream_usage`: ask providers for the usage of streams whose caller has not, and hide the extra chunk.
+    `estimate`: keep the texts of a call until it ends, for an estimate should its provider tell no usage.
     `provider`: the TracerProvider, for frameworks that write spans of their own and are told where to.
     """
 
     spans: Spans | None = None
     provider: TracerProvider | None = None
+    estimate: bool = False
     ask_stream_usage: bool = False
 
 
