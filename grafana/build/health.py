@@ -29,14 +29,15 @@ def build() -> Any:
 
 
 def _figures() -> list[Any]:
-    known = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input"')
+    known = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input", usage_source="reported"')
+    answered = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input"')
     unreported, unpriced = total(names.UNREPORTED_CALLS, _ALL), total(names.UNPRICED_CALLS, _ALL)
     tokens = total(names.TOKENS, _ALL)
     ledger = f"sum(sum_over_time({names.WORKFLOW_COST_DELTA}{{{_ALL}}}[$__range]))"
     age = f"(time() - min({names.PRICE_TABLE_TIMESTAMP}{{{_ALL}}} > 0)) / 86400"
     return [
         p.number("Coverage", "Share of the billed calls whose usage was told and whose price is known.",
-                 ratio(f"({known} - ({unpriced} or vector(0)))", f"({known} + ({unreported} or vector(0)))"), p.SHARE,
+                 ratio(f"({known} - ({unpriced} or vector(0)))", f"({answered} + ({unreported} or vector(0)))"), p.SHARE,
                  steps=((None, "red"), (0.95, "orange"), (0.999, "green")), nothing="No calls"),
         p.number("Estimated", "Share of the tokens that costspan estimated because nobody told them.",
                  share(total(names.TOKENS, f'{_ALL}, usage_source="estimated"'), tokens), p.SHARE,

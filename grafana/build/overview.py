@@ -46,10 +46,11 @@ def spent(by: str = "", window: str = "$__range") -> str:
 
 
 def _control() -> list[Any]:
-    known = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input"')
+    known = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input", usage_source="reported"')
+    answered = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input"')
     unreported, unpriced = total(names.UNREPORTED_CALLS, _ALL), total(names.UNPRICED_CALLS, _ALL)
     measured = f"({known} - ({unpriced} or vector(0)))"
-    coverage = ratio(measured, f"({known} + ({unreported} or vector(0)))")
+    coverage = ratio(measured, f"({answered} + ({unreported} or vector(0)))")
     runs = total(names.RUNS, _FLOW)
     ended_well = total(names.RUNS, f'{_FLOW}, outcome="ok"')
     per_run = ratio(total(f"{names.RUN_COST_USD}_sum", _FLOW), total(f"{names.RUN_COST_USD}_count", _FLOW))

@@ -70,6 +70,8 @@ TOOL: Final = "costspan.tool"
 KIND: Final = "costspan.kind"
 """`run` | `agent` | `step` | `tool` | `call`: what one of our own spans is."""
 USAGE_SOURCE: Final = "costspan.usage.source"
+ESTIMATOR: Final = "costspan.usage.estimator"
+"""Who made an estimated usage, such as `toktok o200k_base x1.13 (low confidence)`."""
 USAGE_PROBLEMS: Final = "costspan.usage.problems"
 """Short words on what is wrong with the usage that was told, such as `inconsistent_usage`."""
 PRICE_SOURCE: Final = "costspan.price.source"
@@ -144,7 +146,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     CALLS: ("provider", "model", "agent", "outcome"),
     CALL_DURATION: ("provider", "model"),
     TIME_TO_FIRST_TOKEN: ("provider", "model"),
-    CALL_TOKENS: ("model", "direction"),
+    CALL_TOKENS: ("model", "direction", "usage_source"),
     CONTEXT_RATIO: ("agent",),
     AGENT_CALL_TOKENS_MAX: ("agent",),
     TOOL_CALLS: ("agent", "tool", "outcome"),

@@ -152,6 +152,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
     SWITCH.provider = provider
+    SWITCH.estimate = settings.estimate and _tokenizer()
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
     running.roads = [*_roads(settings, meters, provider), *((writer,) if writer is not None else ())]
     with guard.Guard("threads"):
@@ -162,6 +163,17 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
         running.inherited = owners.inherit()
     atexit.register(_at_exit)
     return running
+
+
+def _tokenizer() -> bool:
+    """Whether usage can be estimated. The vocabulary loads beside the program, so that no call waits for it."""
+    from costspan.normalise import estimate
+
+    if not estimate.available():
+        guard.warn_once("estimate", estimate.INSTALL)
+        return False
+    threading.Thread(target=guard.guarded("load tokenizer")(estimate.preload), name="costspan-tokens", daemon=True).start()
+    return True
 
 
 def _roads(settings: Settings, meters: Meters, provider: Any) -> Iterable[Any]:

@@ -212,8 +212,9 @@ def call_attributes(call: Call, *, metered: bool) -> dict[str, str | int | float
 
 def _end_of_unit(unit: Unit, ended_ns: int) -> End:
     context = unit.span.get_span_context()
-    outcome = span_costspan.outcome(unit.attributes, error=False)
-    return End(context.trace_id, context.span_id, unit.started_ns, ended_ns, outcome)
+    failed = c.ERROR_TYPE in unit.attributes
+    ended = span_costspan.outcome(unit.attributes, error=False) if failed else "ok"
+    return End(context.trace_id, context.span_id, unit.started_ns, ended_ns, ended)
 
 
 def bare_run(run: RunState, node: Node, end: End) -> Run:

@@ -43,7 +43,7 @@ def test_a_call_is_counted_and_measured(meters):
     assert values(meters, names.CALLS) == {("openai", "gpt", "planner", "ok"): 1}
     assert values(meters, names.CALL_DURATION) == {("openai", "gpt"): (1, 2.0)}
     assert values(meters, names.TIME_TO_FIRST_TOKEN) == {("openai", "gpt"): (1, 0.4)}
-    assert values(meters, names.CALL_TOKENS) == {("gpt", "input"): (1, 100), ("gpt", "output"): (1, 30)}
+    assert values(meters, names.CALL_TOKENS) == {("gpt", "input", "reported"): (1, 100), ("gpt", "output", "reported"): (1, 30)}
     assert values(meters, names.CONTEXT_RATIO) == {("planner",): (1, 0.13)}
 
 
@@ -107,7 +107,7 @@ def test_a_count_that_is_no_count_costs_only_itself(meters, absurd):
     meters.call(call(usage=records.Usage(input_tokens=absurd, output_tokens=5), owner=records.NOBODY, waste="retry"))
     assert {labels[4]: value for labels, value in values(meters, names.TOKENS).items()} == {"output_visible": 5}
     assert values(meters, names.UNATTRIBUTED_TOKENS) == {(): 5}
-    assert values(meters, names.CALL_TOKENS) == {("gpt", "output"): (1, 5)}
+    assert values(meters, names.CALL_TOKENS) == {("gpt", "output", "reported"): (1, 5)}
     assert values(meters, names.CALLS) == {("openai", "gpt", "", "ok"): 1}
 
 

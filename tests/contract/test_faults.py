@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import inspect
 import logging
-from types import FunctionType
 
 import pytest
 
 from costspan import guard
 from costspan.testing import measure
+from fault_injection import HIT, functions_of, sabotage
 from sdk_hosts import body, events, http, outcome, streamed
 
 MODULES = ("sdk_hooks", "sdk_calls", "stream", "openai", "anthropic", "answer", "request_shape", "spans")
 KINDS = ("openai", "openai-async", "anthropic")
-PASSAGES = {"SyncReader", "AsyncReader", "SyncBody", "AsyncBody", "_Proxy"}
-"""Classes whose methods are the host's own way through: they call what the host called, and ours only behind a guard."""
-
-
-class Sabotage(Exception):
-    pass
 
 
 async def everything(host):
@@ -57,57 +49,17 @@ def bare(kind):
     return outcome(everything, kind)
 
 
-def functions():
-    """(module, class or None, name) of everything of ours that runs beside the host."""
-    for module in MODULES:
-        loaded = importlib.import_module(f"costspan.instrument.{module}")
-        for name, value in vars(loaded).items():
-            if getattr(value, "__module__", None) != loaded.__name__:
-                continue
-            if inspect.isclass(value) and name not in PASSAGES:
-                for method, inner in vars(value).items():
-                    if isinstance(inner, (FunctionType, staticmethod)) and not method.startswith("__"):
-                        yield module, name, method
-            elif isinstance(value, FunctionType) and not name.startswith("wrap_"):
-                yield module, None, name
-    for name in ("_self_part", "_self_ended"):
-        yield "stream", "_Body", name
-
-
-ALL = sorted(set(functions()), key=str)
-_HIT: set[str] = set()
-
-
-def sabotage(monkeypatch, module, owner, name):
-    """Replace a function by one that raises, behind the guard that it had, wherever it is known by name."""
-    home = importlib.import_module(f"costspan.instrument.{module}")
-    place = home if owner is None else getattr(home, owner)
-    was = vars(place)[name]
-
-    def broken(*args, **kwargs):
-        _HIT.add(f"{module}.{owner}.{name}")
-        raise Sabotage(name)
-
-    plain = was.__func__ if isinstance(was, staticmethod) else was
-    behind_guard = plain.__code__.co_filename.endswith("guard.py")
-    replacement = guard.guarded("sabotage")(broken) if behind_guard else broken
-    if owner is not None:
-        monkeypatch.setattr(place, name, staticmethod(replacement) if isinstance(was, staticmethod) else replacement)
-        return
-    for other in MODULES:
-        loaded = importlib.import_module(f"costspan.instrument.{other}")
-        if vars(loaded).get(name) is was:
-            monkeypatch.setattr(loaded, name, replacement)
+ALL = functions_of(MODULES)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("module", "owner", "name"), ALL, ids=lambda part: str(part))
+@pytest.mark.parametrize(("module", "owner", "name"), ALL, ids=str)
 def test_a_fault_of_ours_never_reaches_the_host(module, owner, name, kind, caplog):
     expected = bare(kind)
     with measure(), pytest.MonkeyPatch.context() as patched:
         guard.raise_in_tests(False)
-        sabotage(patched, module, owner, name)
+        sabotage(patched, MODULES, module, owner, name)
         found = outcome(everything, kind)
     assert found == expected
     ours = {"costspan"}
@@ -115,5 +67,5 @@ def test_a_fault_of_ours_never_reaches_the_host(module, owner, name, kind, caplo
 
 
 def test_the_faults_were_real():
-    never = {f"{module}.{owner}.{name}" for module, owner, name in ALL} - _HIT
-    assert len(_HIT) >= 45, sorted(never)
+    never = {f"{module}.{owner}.{name}" for module, owner, name in ALL} - HIT
+    assert len(HIT) >= 45, sorted(never)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from costspan import conventions as names
-from costspan.records import MONEY
+from costspan.records import ESTIMATED, MONEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,6 +113,8 @@ class Row:
             (self._input or self._size_in()).observe(taken, origin)
         if given is not None:
             (self._output or self._size_out()).observe(given, origin)
+        if call.usage.source == ESTIMATED:
+            return  # what follows has no label that could mark an estimate
         if taken is not None and given is not None:
             if call.context_window_tokens:
                 (self._context or self._share()).observe((taken + given) / call.context_window_tokens, origin)
@@ -121,11 +123,11 @@ class Row:
                 largest.value = taken + given
 
     def _size_in(self) -> Buckets:
-        self._input = self._families[names.CALL_TOKENS].buckets((self._key.model, "input"))
+        self._input = self._families[names.CALL_TOKENS].buckets((self._key.model, "input", self._key.usage_source))
         return self._input
 
     def _size_out(self) -> Buckets:
-        self._output = self._families[names.CALL_TOKENS].buckets((self._key.model, "output"))
+        self._output = self._families[names.CALL_TOKENS].buckets((self._key.model, "output", self._key.usage_source))
         return self._output
 
     def _share(self) -> Buckets:

@@ -16,7 +16,7 @@ from costspan import conventions as names
 from costspan.account.meter_rows import Row, RowKey
 from costspan.account.meter_state import MeterState
 from costspan.normalise.partition import partition
-from costspan.records import MISSING, REPORTED, Usage
+from costspan.records import ESTIMATED, MISSING, REPORTED, Usage
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -62,7 +62,8 @@ class Meters(MeterState):
             call = replace(call, usage=without_parts(call.usage))
             parts = partition(call.usage)
         usage, owner, cost = call.usage, call.owner, call.cost
-        priced = cost.source if cost is not None else None
+        # An estimate never shares a series with what was measured, in dollars no more than in tokens.
+        priced = None if cost is None else ESTIMATED if usage.source == ESTIMATED else cost.source
         key = (call.provider, call.model, owner.agent, owner.workflow, usage.source, priced, call.outcome)
         origin = (call.trace_id, call.id, call.ended_ns or self._clock()) if call.trace_id else None
         with self._lock:
@@ -94,7 +95,7 @@ class Meters(MeterState):
             self._count(names.UNPRICED_CALLS, (call.provider, call.model, call.unpriced.reason), 1, origin)
         if call.usage.source == MISSING and not call.refused:
             self._count(names.UNREPORTED_CALLS, (call.provider, call.model, unreported_reason(call)), 1, origin)
-        if call.waste is not None:
+        if call.waste is not None and call.usage.source != ESTIMATED:
             labels = (call.owner.agent, call.waste)
             self._count(names.WASTED_TOKENS, labels, call.usage.total_tokens or 0, origin)
             if call.cost is not None:

@@ -38,6 +38,7 @@ _FILLED: Final = (
     c.OPENAI_SERVICE_TIER,
     c.ANTHROPIC_SERVICE_TIER,
     c.HTTP_STATUS_CODE,
+    c.ESTIMATOR,
 )
 """What a deposit may add where the layer above does not know it. Never usage, which is added up or left alone."""
 
@@ -84,23 +85,34 @@ def why_unhappy(error: BaseException, *, known: bool, began: bool, ended: bool) 
 def with_deposits(unit: Unit, attributes: dict[str, Any]) -> dict[str, Any]:
     """A framework's final attributes of a call, completed by what the SDK's requests inside it were told.
 
-    The framework's own usage wins. Where it has none, that of the requests is added up: LangChain drops the counts that
-    Anthropic tells at the start of a stream that is then abandoned.
+    Where there was one request and it told everything, its usage is the provider's own word and wins: old LangChain counts an
+    Anthropic stream's input twice. Otherwise the framework's own usage wins, and where it has none, that of the requests is
+    added up: LangChain drops the counts that Anthropic tells at the start of a stream that is then abandoned.
     """
     deposits, unit.told = unit.told, None
-    if not deposits:
+    if not deposits or attributes.get(c.CACHE_HIT):
         return attributes
     retries = sum(deposit.retries for deposit in deposits)
     if retries:
         attributes[c.RETRY_COUNT] = retries
     found = [deposit.attributes() for deposit in deposits]
-    if attributes.get(c.USAGE_SOURCE, MISSING) == MISSING and not attributes.get(c.CACHE_HIT):
+    if len(found) == 1 and found[0].get(c.USAGE_SOURCE, MISSING) != MISSING:
+        _take_usage(attributes, found[0])
+    elif attributes.get(c.USAGE_SOURCE, MISSING) == MISSING:
         _add_usage(attributes, found)
     for name in _FILLED:
         for deposit in found:
             if name in deposit:
                 attributes.setdefault(name, deposit[name])
     return attributes
+
+
+def _take_usage(attributes: dict[str, Any], deposit: dict[str, Any]) -> None:
+    for name in (*_SUMMED, c.USAGE_SOURCE, c.USAGE_PROBLEMS, c.STATED_COST, c.FEES):
+        attributes.pop(name, None)
+        if name in deposit:
+            attributes[name] = deposit[name]
+    attributes.pop(c.MISSING_REASON, None)
 
 
 def _add_usage(attributes: dict[str, Any], found: list[dict[str, Any]]) -> None:
@@ -113,12 +125,10 @@ def _add_usage(attributes: dict[str, Any], found: list[dict[str, Any]]) -> None:
             attributes[name] = sum(counts)
         else:
             attributes.pop(name, None)
-    if all(deposit.get(c.USAGE_SOURCE) != MISSING for deposit in found):
-        attributes[c.USAGE_SOURCE] = telling[0][c.USAGE_SOURCE]
+    complete = all(deposit.get(c.USAGE_SOURCE, MISSING) != MISSING for deposit in found)
+    attributes[c.USAGE_SOURCE] = telling[0][c.USAGE_SOURCE] if complete else MISSING
+    if complete:
         attributes.pop(c.MISSING_REASON, None)
-    else:
-        attributes[c.USAGE_SOURCE] = MISSING
     for name in (c.STATED_COST, c.FEES):
-        for deposit in telling[:1]:
-            if name in deposit:
-                attributes.setdefault(name, deposit[name])
+        if len(telling) == 1 and name in telling[0]:
+            attributes.setdefault(name, telling[0][name])

@@ -18,6 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from costspan import conventions as c
 from costspan import guard
 from costspan.instrument import answer, langchain_answer, langchain_context, langchain_names
+from costspan.instrument.heard import Heard, of_messages
 from costspan.instrument.patch import Patches
 from costspan.instrument.request_hash import message_hash
 from costspan.instrument.spans import SWITCH, Unit, current
@@ -38,7 +39,7 @@ ENTRIES_MAX: Final = 50_000
 class Entry:
     """One open LangChain run: its unit, or what a unit would need should a call be made inside it."""
 
-    __slots__ = ("first_token_ns", "lazy", "parent", "run_id", "started_ns", "unit")
+    __slots__ = ("first_token_ns", "heard", "lazy", "parent", "run_id", "started_ns", "unit")
 
     def __init__(self, run_id: UUID | None, parent: Entry | None) -> None:
         self.run_id = run_id
@@ -47,6 +48,7 @@ class Entry:
         self.lazy: tuple[str, str | None] | None = None
         self.started_ns = 0
         self.first_token_ns = 0
+        self.heard: Heard | None = None
 
 
 class Handler(BaseCallbackHandler):
@@ -122,6 +124,9 @@ class Handler(BaseCallbackHandler):
             error = None
         if entry.unit.told is not None:
             attributes = answer.with_deposits(entry.unit, attributes or {})
+        if entry.heard is not None and (error is None or entry.first_token_ns):
+            attributes = attributes if attributes is not None else {}
+            entry.heard.complete(attributes, model=entry.unit.name, whole=error is None)
         spans.close(entry.unit, attributes, error=error)
 
     # --- chains, graphs, nodes -----------------------------------------------------------------------
@@ -214,6 +219,8 @@ class Handler(BaseCallbackHandler):
         if said:
             attributes[c.REQUEST_HASH] = said
         self._open_call(run_id, parent_run_id, metadata or {}, attributes)
+        if SWITCH.estimate and run_id in self.entries:
+            self.entries[run_id].heard = of_messages(messages[0] if messages else (), kwargs.get("invocation_params"))
 
     @guard.guarded("langchain.on_llm_start")
     def on_llm_start(
@@ -222,6 +229,9 @@ class Handler(BaseCallbackHandler):
     ) -> None:  # fmt: skip
         attributes = self._call_attributes(c.TEXT_COMPLETION, metadata or {}, serialized, kwargs)
         self._open_call(run_id, parent_run_id, metadata or {}, attributes)
+        if SWITCH.estimate and run_id in self.entries:
+            self.entries[run_id].heard = heard = Heard()
+            heard.request({"prompt": list(prompts)})
 
     @staticmethod
     def _call_attributes(
@@ -252,12 +262,18 @@ class Handler(BaseCallbackHandler):
         langchain_context.note_start(run_id)
         langchain_context.enter_stream(entry.unit)
 
+    @guard.guarded("langchain.on_llm_new_token")
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note when the first chunk came; nothing else is done per chunk."""
+        """Note when the first chunk came; nothing else is done per chunk, unless estimates are switched on."""
         entry = self.entries.get(run_id)
-        if entry is not None and not entry.first_token_ns:
+        if entry is None:
+            return
+        if not entry.first_token_ns:
             entry.first_token_ns = time.time_ns()
+        if entry.heard is not None:
+            entry.heard.said(token)
 
+    @guard.guarded("langchain.on_stream_event")
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The same for LangChain's typed stream events."""
         entry = self.entries.get(run_id)
@@ -268,6 +284,8 @@ class Handler(BaseCallbackHandler):
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
         entry = self.entries.get(run_id)
         if entry is not None:
+            if entry.heard is not None:
+                entry.heard.result(response)
             self._close(run_id, self._stream_attributes(entry) | langchain_answer.attributes(response), None)
 
     @guard.guarded("langchain.on_llm_error")

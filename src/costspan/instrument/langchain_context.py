@@ -30,6 +30,8 @@ _STREAM: Final[ContextVar[list[object] | None]] = ContextVar("costspan.stream_st
 """While the first step of a stream runs: where the callback leaves the token of the context that it attached."""
 
 
+_ATTACHED: Final[ContextVar[_Attached | None]] = ContextVar("costspan.attached", default=None)
+"""The innermost context that is attached around a provider's request."""
 _STARTED: Final[ContextVar[list[UUID] | None]] = ContextVar("costspan.started_calls", default=None)
 """While an `agenerate` runs: the calls that it has started."""
 
@@ -116,23 +118,39 @@ def _run_manager(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return found[0] if isinstance(found, list) and found else found
 
 
-def _attach(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object | None:
-    with guard.Guard("langchain.attach"):
-        context = handler.context_of(getattr(_run_manager(args, kwargs), "run_id", None))
-        if context is not None:
-            return otel_context.attach(context)
-    return None
+class _Attached:
+    """A context of ours that is current while the host's own lines run, and how it was before."""
+
+    __slots__ = ("before", "token")
+
+    def __init__(self, context: Context) -> None:
+        self.before = _ATTACHED.get()
+        self.token = otel_context.attach(context)
+        _ATTACHED.set(self)
+
+
+@guard.guarded("langchain.attach")
+def _attach(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Attached | None:
+    context = handler.context_of(getattr(_run_manager(args, kwargs), "run_id", None))
+    return None if context is None else _Attached(context)
+
+
+@guard.guarded("langchain.detach")
+def _detach(attached: _Attached | None) -> None:
+    # A coroutine may be closed in another context than it ran in, where nothing of ours is current.
+    if attached is not None and _ATTACHED.get() is attached:
+        _ATTACHED.set(attached.before)
+        otel_context.detach(attached.token)
 
 
 def _wrap_generate(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     def _generate_with_cache(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = _attach(handler, args, kwargs)
+        attached = _attach(handler, args, kwargs)
         try:
             return original(self, *args, **kwargs)
         finally:
-            if token is not None:
-                otel_context.detach(token)  # type: ignore[arg-type]
+            _detach(attached)
 
     return _generate_with_cache
 
@@ -140,12 +158,11 @@ def _wrap_generate(handler: Handler, original: Any) -> Any:
 def _wrap_agenerate(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     async def _agenerate_with_cache(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = _attach(handler, args, kwargs)
+        attached = _attach(handler, args, kwargs)
         try:
             return await original(self, *args, **kwargs)
         finally:
-            if token is not None:
-                otel_context.detach(token)  # type: ignore[arg-type]
+            _detach(attached)
 
     return _agenerate_with_cache
 
@@ -172,13 +189,20 @@ def _wrap_gather(handler: Handler, original: Any) -> Any:
     return agenerate
 
 
-def _begin_step() -> tuple[list[object], Any]:
+@guard.guarded("langchain.begin_step")
+def _begin_step() -> tuple[list[object], list[object] | None]:
     slot: list[object] = []
-    return slot, _STREAM.set(slot)
+    before = _STREAM.get()
+    _STREAM.set(slot)
+    return slot, before
 
 
-def _end_step(slot: list[object], mark: Any) -> None:
-    _STREAM.reset(mark)
+@guard.guarded("langchain.end_step")
+def _end_step(begun: tuple[list[object], list[object] | None] | None) -> None:
+    if begun is None or _STREAM.get() is not begun[0]:
+        return  # a generator may be closed in another context than it ran in, where nothing of ours is current
+    slot, before = begun
+    _STREAM.set(before)
     if slot:
         FIRST_STEP.set(None)
         otel_context.detach(slot[0])  # type: ignore[arg-type]
@@ -188,13 +212,13 @@ def _wrap_stream(original: Any) -> Any:
     @functools.wraps(original)
     def stream(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
-        slot, mark = _begin_step()
+        begun = _begin_step()
         try:
             first = next(steps)
         except StopIteration:
             return
         finally:
-            _end_step(slot, mark)
+            _end_step(begun)
         try:
             yield first
             yield from steps
@@ -208,13 +232,13 @@ def _wrap_astream(original: Any) -> Any:
     @functools.wraps(original)
     async def astream(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
-        slot, mark = _begin_step()
+        begun = _begin_step()
         try:
             first = await anext(steps)
         except StopAsyncIteration:
             return
         finally:
-            _end_step(slot, mark)
+            _end_step(begun)
         try:
             yield first
             async for chunk in steps:
@@ -231,14 +255,13 @@ def _wrap_events(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     def events(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
-        token = _attach(handler, args, kwargs)
+        attached = _attach(handler, args, kwargs)
         try:
             first = next(steps)
         except StopIteration:
             return
         finally:
-            if token is not None:
-                otel_context.detach(token)  # type: ignore[arg-type]
+            _detach(attached)
         try:
             yield first
             yield from steps
@@ -252,14 +275,13 @@ def _wrap_async_events(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     async def events(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
-        token = _attach(handler, args, kwargs)
+        attached = _attach(handler, args, kwargs)
         try:
             first = await anext(steps)
         except StopAsyncIteration:
             return
         finally:
-            if token is not None:
-                otel_context.detach(token)  # type: ignore[arg-type]
+            _detach(attached)
         try:
             yield first
             async for event in steps:

@@ -21,6 +21,7 @@ from opentelemetry import context as otel_context
 from costspan import conventions as c
 from costspan import guard
 from costspan.instrument import answer
+from costspan.instrument.heard import Heard
 from costspan.instrument.spans import SWITCH, Unit
 from costspan.instrument.stream import AsyncBody, AsyncReader, SyncBody, SyncReader, stands_for
 from costspan.normalise.usage import extract
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 RAW_HEADER: Final = "X-Stainless-Raw-Response"
 """Set by `with_raw_response` ("true") and `with_streaming_response` ("stream") in both SDKs."""
+_IN_WORDS: Final = frozenset({c.CHAT, c.TEXT_COMPLETION, c.EMBEDDINGS})
+"""Operations whose usage can be estimated from texts."""
 _UNSENT: Final = frozenset(
     {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}
 )
@@ -101,7 +104,7 @@ class SdkCall:
 
     __slots__ = (
         "__weakref__", "_final", "_open", "_reader", "_skip", "_told", "ask", "attempt_ns", "before", "began", "context",
-        "first_ns", "reading", "retries", "sdk", "started_ns", "token", "unit",
+        "first_ns", "heard", "reading", "retries", "sdk", "started_ns", "token", "unit",
     )  # fmt: skip
 
     def __init__(self, sdk: Sdk, ask: Ask, context: Context) -> None:
@@ -117,6 +120,7 @@ class SdkCall:
         self.token: Any = None
         self._told: Told | None = sdk.told()
         self._final: dict[str, Any] | None = None
+        self.heard: Heard | None = None
         self._open = [True]
         self._reader: weakref.ref[Any] | None = None
 
@@ -186,6 +190,8 @@ class SdkCall:
             self.sdk.whole(data, self.ask, self.context)
             return
         told.note(data, stream=self.ask.stream)
+        if self.heard is not None:
+            self.heard.answer(data)
         if self.ask.asked_usage and "usage" in data:
             self._skip = not data.get("choices")
             if not self._skip:
@@ -246,7 +252,7 @@ class SdkCall:
         if self._final is not None:
             return self._final
         found = self._found()
-        return {} if found is None else answer.told(found)
+        return self._completed({} if found is None else answer.told(found), None)
 
     def _answer(self, found: Extracted | None, error: BaseException | None) -> dict[str, Any]:
         final: dict[str, Any] = {} if found is None else answer.told(found)
@@ -258,6 +264,19 @@ class SdkCall:
             ended = self._told is not None and (self._told.ended or not self.ask.stream)
             known = final.get(c.USAGE_SOURCE, MISSING) != MISSING
             final |= answer.why_unhappy(error, known=known, began=self.began, ended=ended)
+        return self._completed(final, error)
+
+    def hear(self, body: Any) -> None:
+        """Keep the texts of this call until its end, where estimates are switched on."""
+        if SWITCH.estimate and self.ask.operation in _IN_WORDS:
+            self.heard = Heard()
+            self.heard.request(body)
+
+    def _completed(self, final: dict[str, Any], error: BaseException | None) -> dict[str, Any]:
+        """With an estimate, where that is switched on: of what was answered, though nobody told how much it was."""
+        if self.heard is not None and (self.began or error is None):
+            whole = error is None and (self._told is None or self._told.ended or not self.ask.stream)
+            self.heard.complete(final, model=self.ask.model, whole=whole)
         return final
 
     def _sides(self, spans: Spans, found: Extracted) -> None:
@@ -272,12 +291,18 @@ class SdkCall:
 
     # --- streams -------------------------------------------------------------------------------------
     def reader(self, stream: Any, *, dropped_ends: bool) -> Any:
-        """What the host gets for a stream object; the same thing each time that it asks a raw response."""
+        """What the host gets for a stream object; the same thing each time that it asks a raw response.
+
+        None where a stand-in would show: old versions of the Anthropic SDK know their streams by exact type only. The body
+        tells of their end then, which may be as late as the garbage collector comes by.
+        """
         known = None if self._reader is None else self._reader()
         if known is not None and stands_for(known) is stream:
             return known
         kind = AsyncReader if hasattr(type(stream), "__anext__") else SyncReader
         made = kind(stream, self, dropped_ends=dropped_ends)
+        if not isinstance(made, type(stream)):
+            return None
         self._reader = weakref.ref(made)
         return made
 

@@ -73,6 +73,7 @@ def begin(sdk: Sdk, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         args, kwargs = _with_options(args, kwargs, sdk.with_usage_asked(options))
     around = asking()
     call = SdkCall(sdk, ask, otel_context.get_current())
+    call.hear(getattr(options, "json_data", None))
     if ask.batch:
         pass  # reading results is no call; each result is
     elif around is not None and around.told is not None and spans.is_open(around):

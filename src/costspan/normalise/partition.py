@@ -16,7 +16,28 @@ def partition(usage: Usage) -> tuple[tuple[str, int], ...]:
     it is counted as cache read. Raises ValueError with a short reason when the counts contradict each other or are
     not counts at all; nothing is ever clamped to fit.
     """
-    return _input(usage) + _output(usage)
+    return _plain(usage) or _input(usage) + _output(usage)
+
+
+def _plain(usage: Usage) -> tuple[tuple[str, int], ...] | None:
+    """What nearly every call is, text whose counts all fit, without a look at each; None for anything else."""
+    taken, given = usage.input_tokens, usage.output_tokens
+    read, write = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    hour, reasoning = usage.cache_write_1h_tokens or 0, usage.reasoning_tokens or 0
+    if (
+        type(taken) is type(given) is type(read) is type(write) is type(hour) is type(reasoning) is int
+        and read >= 0 <= hour <= write <= taken - read
+        and 0 <= reasoning <= given
+        and usage.input_audio_tokens is usage.output_audio_tokens is None
+    ):
+        return _above_zero(
+            ("input_uncached", taken - read - write),
+            ("input_cache_read", read),
+            ("input_cache_write", write),
+            ("output_visible", given - reasoning),
+            ("output_reasoning", reasoning),
+        )
+    return None
 
 
 def _input(usage: Usage) -> tuple[tuple[str, int], ...]:
@@ -75,4 +96,4 @@ def _nothing_without(parts: int, direction: str) -> None:
 
 
 def _above_zero(*pairs: tuple[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(pair for pair in pairs if pair[1])
+    return tuple([pair for pair in pairs if pair[1]])

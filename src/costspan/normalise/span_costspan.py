@@ -66,30 +66,35 @@ def read(record: SpanRecord) -> Reading | None:
 
 def _call(record: SpanRecord) -> Reading:
     attributes = record.attributes
-    found: dict[str, Any] = {}
-    # One look at each attribute that is there, instead of one for each that might be: this runs at every call's end.
-    for name, value in attributes.items():
-        field = _TEXTS.get(name)
-        if field is not None:
-            if value and isinstance(value, str):
-                found[field] = value
-        elif name in _OTHERS:
-            field, told = _OTHERS[name]
-            found[field] = told(value)
-    if "service_tier" not in found:
-        found["service_tier"] = _text(attributes.get(c.ANTHROPIC_SERVICE_TIER))
-    ended = outcome(attributes, error=record.error)
-    return Reading(CALL, DIALECT, usage=usage_from(attributes), outcome=ended, **found)
+    texts: list[Any] = [*map(attributes.get, _TEXTS)]
+    if not _TEXTUAL.issuperset(map(type, texts)) or "" in texts:
+        texts = [_text(value) for value in texts]
+    lengths, number, *named = texts
+    # By position, and nothing that is rare: this runs at the end of every call.
+    fields: list[Any] = [CALL, DIALECT, None, *named, usage_from(attributes)]
+    reading = Reading(*fields)
+    reading.request_lengths = lengths
+    reading.request_hash = number
+    reading.finish_reason = _first(attributes.get(c.FINISH_REASONS))
+    if record.error or c.ERROR_TYPE in attributes:
+        reading.outcome = outcome(attributes, error=record.error)
+    if not _RARER.isdisjoint(attributes):
+        for name, (field, told) in _OTHERS.items():
+            value = attributes.get(name)
+            if value is not None:
+                setattr(reading, field, told(value))
+    return reading
 
 
 def usage_from(attributes: Mapping[str, object]) -> Usage:
     """Usage from the newest names of the convention; `costspan.usage.source` says if it is an estimate, or missing in part."""
-    counts: list[Any] = [
-        count if (count := attributes.get(name)) is None or (type(count) is int and count >= 0) else _count(count)
-        for name in _COUNTS
-    ]
+    counts: list[Any] = [*map(attributes.get, _COUNTS)]
     if counts[0] is None and counts[1] is None:
         return NO_USAGE
+    if not _COUNTABLE.issuperset(map(type, counts)) or min(filter(None, counts), default=0) < 0:
+        counts = [_count(value) for value in counts]
+        if counts[0] is None and counts[1] is None:
+            return NO_USAGE
     counts.append(str(attributes.get(c.USAGE_SOURCE, REPORTED)))
     return Usage(*counts)
 
@@ -158,27 +163,28 @@ def outcome(attributes: Mapping[str, object], *, error: bool) -> str:
     return "cancelled" if str(name).rpartition(".")[2] in CANCELLING else "error"
 
 
-_TEXTS: Final = {
-    c.AGENT_NAME: "agent",
-    c.WORKFLOW_NAME: "workflow",
-    c.STEP: "step",
-    c.TOOL: "tool",
-    c.CONVERSATION_ID: "conversation_id",
-    c.OPERATION_NAME: "operation",
-    c.PROVIDER_NAME: "provider",
-    c.REQUEST_MODEL: "request_model",
-    c.RESPONSE_MODEL: "response_model",
-    c.RESPONSE_ID: "response_id",
-    c.MISSING_REASON: "missing_reason",
-    c.ERROR_TYPE: "error_type",
-    c.OPENAI_SERVICE_TIER: "service_tier",
-    c.WASTE: "waste",
-    c.REQUEST_LENGTHS: "request_lengths",
-    c.REQUEST_HASH: "request_hash",
-}
-"""Attributes of a call that are taken as they are -> fields of `Reading`."""
+_TEXTS: Final = (
+    c.REQUEST_LENGTHS,
+    c.REQUEST_HASH,
+    c.AGENT_NAME,
+    c.WORKFLOW_NAME,
+    c.STEP,
+    c.TOOL,
+    c.CONVERSATION_ID,
+    c.OPERATION_NAME,
+    c.PROVIDER_NAME,
+    c.REQUEST_MODEL,
+    c.RESPONSE_MODEL,
+    c.RESPONSE_ID,
+)
+"""What most calls have, taken as it is. From the agent's name on: in the order of `Reading`'s fields."""
 _OTHERS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
-    c.FINISH_REASONS: ("finish_reason", _first),
+    c.ANTHROPIC_SERVICE_TIER: ("service_tier", _text),
+    c.OPENAI_SERVICE_TIER: ("service_tier", _text),
+    c.MISSING_REASON: ("missing_reason", _text),
+    c.ERROR_TYPE: ("error_type", _text),
+    c.WASTE: ("waste", _text),
+    c.ESTIMATOR: ("estimator", _text),
     c.USAGE_PROBLEMS: ("problems", _words),
     c.STATED_COST: ("stated_cost_usd", _money),
     c.REQUEST_STREAM: ("stream", _is_true),
@@ -190,4 +196,7 @@ _OTHERS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     c.METERED: ("metered", _is_true),
     c.HTTP_STATUS_CODE: ("refused", _is_refused),
 }
-"""Attributes of a call that are checked or changed on the way."""
+"""Attributes that few calls have, and that are checked or changed on the way."""
+_RARER: Final = frozenset(_OTHERS)
+_TEXTUAL: Final = frozenset({str, type(None)})
+_COUNTABLE: Final = frozenset({int, type(None)})
