@@ -6,7 +6,8 @@ from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING
 
-from costspan.records import AGENT, CALL, NO_USAGE, RUN, STEP, TOOL, Call, Cost, Owner, Reading, SpanRecord, Usage
+from costspan.readings import Reading, SpanRecord
+from costspan.records import AGENT, CALL, NO_USAGE, RUN, STEP, TOOL, Call, Cost, Owner, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from costspan.normalise.dialects import read
-from costspan.records import Reading, SpanRecord
+from costspan.readings import Reading, SpanRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

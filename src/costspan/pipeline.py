@@ -18,7 +18,8 @@ from costspan.account.meters import Exemplar, Meters
 from costspan.account.settling import Place, Settling
 from costspan.account.waste import Asked
 from costspan.normalise import span_costspan
-from costspan.records import AGENT, CALL, NO_USAGE, REMOTE, RUN, TOOL, Call, Owner, Reading, Run, SpanRecord, Totals, Usage
+from costspan.readings import Reading, SpanRecord
+from costspan.records import AGENT, CALL, NO_USAGE, REMOTE, RUN, TOOL, Call, Owner, Run, Totals, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from account_cases import Span, Trace, make, play
 from costspan.account.assemble import assemble
 from costspan.account.dedupe import Folder, fold
-from costspan.records import AGENT, NO_USAGE, TOOL, Reading, SpanRecord, Totals
+from costspan.readings import Reading, SpanRecord
+from costspan.records import AGENT, NO_USAGE, TOOL, Totals
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn

@@ -13,7 +13,8 @@ from costspan.intake.hold import Hold
 from costspan.intake.report_files import Report, report_files
 from costspan.normalise.dialects import read
 from costspan.price.book import PriceBook
-from costspan.records import Reading, Run, SpanRecord, Usage
+from costspan.readings import Reading, SpanRecord
+from costspan.records import Run, Usage
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import otlp_build as build
 from costspan.errors import InputError
 from costspan.intake import otlp
-from costspan.records import SpanRecord
+from costspan.readings import SpanRecord
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -13,7 +13,7 @@ from costspan.records import CALL
 from made_spans import meaning, span
 
 if TYPE_CHECKING:
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
 TRACES = Path(__file__).parents[1] / "pipeline" / "traces"
 WRONG: tuple[object, ...] = (

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from costspan.account.cachehit import CacheHits
     from costspan.account.fold import Group
     from costspan.account.owner import Unit
-    from costspan.records import Call, Owner, Reading, Run, SpanRecord, Totals
+    from costspan.readings import Reading, SpanRecord
+    from costspan.records import Call, Owner, Run, Totals
 
     Make = Callable[[SpanRecord, Reading, Owner], Call]
 

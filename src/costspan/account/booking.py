@@ -9,7 +9,7 @@ from costspan.records import MISSING, Call, Cost, Owner, Unpriced
 
 if TYPE_CHECKING:
     from costspan.price.book import PriceBook
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 
 _REFUSALS: Final = frozenset(

@@ -10,7 +10,7 @@ from costspan.conventions import SCOPE
 
 if TYPE_CHECKING:
     from costspan.account.layer import Layer
-    from costspan.records import Reading
+    from costspan.readings import Reading
 
 _QUICK_NS: Final = 5_000_000
 """A cache answers within this: hits took 0.4 to 3 ms, the quickest real call through a client takes longer."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from costspan.account.layer import Cluster
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 _CLIMB: Final = 8
 """How many enclosing call spans are looked at: real stacks have two or three."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from costspan.account.layer import Cluster
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 WAIT_NS: Final = 15_000_000_000
 """How long a call waits for spans that are still open."""

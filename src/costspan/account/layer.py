@@ -12,7 +12,7 @@ from costspan.conventions import EMBEDDINGS
 from costspan.records import REPORTED
 
 if TYPE_CHECKING:
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 NEVER_ENDED_NS: Final = 1 << 63
 """Where a span that has not ended is taken to end."""

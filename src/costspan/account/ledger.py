@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from costspan.records import Call, Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
+    from costspan.records import Call
 
 SPANS_MAX: Final = 50_000
 """Spans kept per run for its record: about 50 MB."""

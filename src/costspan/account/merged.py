@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from costspan.account.layer import Layer
-    from costspan.records import Reading
+    from costspan.readings import Reading
 
 _EVIDENCE: Final = {REPORTED: 2, ESTIMATED: 1, MISSING: 0}
 _INPUT_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens")

@@ -21,7 +21,8 @@ from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
 
 if TYPE_CHECKING:
     from costspan.account.tree import Tree
-    from costspan.records import Call, Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
+    from costspan.records import Call
 
 
 class Line:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from costspan.account.owner import Line, Unit
-    from costspan.records import Call, Reading, SpanRecord, Totals
+    from costspan.readings import Reading, SpanRecord
+    from costspan.records import Call, Totals
 
 
 class _AgentSum:

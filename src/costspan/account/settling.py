@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from costspan.account.ledger import Ledger, Node
     from costspan.account.meters import Meters
     from costspan.price.book import PriceBook
-    from costspan.records import Call, Owner, Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
+    from costspan.records import Call, Owner
 
 PLACES_MAX: Final = 20_000
 """Ended calls whose place in the tree is remembered until they are settled."""

@@ -10,7 +10,7 @@ from costspan.records import CALL, MISSING
 
 if TYPE_CHECKING:
     from costspan.account.tree import Tree
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 
 def promoted(tree: Tree) -> set[int]:

@@ -8,7 +8,7 @@ from costspan.account.owner import alike
 
 if TYPE_CHECKING:
     from costspan.account.owner import Unit
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
     Execution = tuple[SpanRecord, Reading, Unit]
 

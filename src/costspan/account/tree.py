@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
     Spans = Sequence[tuple[SpanRecord, Reading | None]]
 

@@ -15,7 +15,8 @@ from costspan.conventions import RUN_ID
 from costspan.history.content import kept, kept_events
 from costspan.history.packing import pack, unpack
 from costspan.history.run_queries import KINDS, signed
-from costspan.records import NO_USAGE, Reading, SpanRecord, Usage
+from costspan.readings import Reading, SpanRecord
+from costspan.records import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     import sqlite3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from costspan.history.database import Database
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
     Pair = tuple[SpanRecord, Reading | None]
 

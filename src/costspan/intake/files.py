@@ -21,7 +21,7 @@ from costspan.intake.sources import GZIP_MAGIC, ZSTD_MAGIC, Source, unpack
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
 STDIN: Final = "-"
 LINE_BYTES_MAX: Final = 16 << 20

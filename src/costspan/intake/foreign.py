@@ -16,11 +16,12 @@ from costspan.account.settling import Place
 from costspan.instrument.spans import SWITCH, Unit, owner_of
 from costspan.normalise.dialects import read
 from costspan.pipeline import own_record
-from costspan.records import CALL, NOBODY, Owner, Reading
+from costspan.readings import Reading
+from costspan.records import CALL, NOBODY, Owner
 
 if TYPE_CHECKING:
     from costspan.pipeline import Pipeline
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
 LIVE_MAX: Final = 50_000
 _EXPIRE_EVERY_NS: Final = 1_000_000_000

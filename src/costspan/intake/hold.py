@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.conventions import RUN_ID
 from costspan.intake.kinship import Kinship
-from costspan.records import CALL, Reading, SpanRecord, Usage
+from costspan.readings import Reading, SpanRecord
+from costspan.records import CALL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
 
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 _FOREVER: Final = 1 << 63
 _UNKNOWN: Final = (None, None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.errors import InputError
 from costspan.intake import json_stream, wire
-from costspan.records import SpanRecord
+from costspan.readings import SpanRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

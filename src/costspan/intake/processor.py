@@ -16,7 +16,7 @@ from costspan import guard
 from costspan.conventions import AGENT_NAME, SCOPE
 from costspan.instrument.spans import UNIT, Unit
 from costspan.normalise.dialects import is_genai_scope, is_marked
-from costspan.records import SpanRecord
+from costspan.readings import SpanRecord
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -29,7 +29,7 @@ from costspan.normalise import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
     Reader = Callable[[SpanRecord], Reading | None]
 

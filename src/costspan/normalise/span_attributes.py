@@ -17,7 +17,7 @@ from costspan.records import MISSING, NO_USAGE, REPORTED, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

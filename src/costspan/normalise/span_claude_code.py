@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.extracted import plus
 from costspan.normalise.span_attributes import count, first_text, outcome, seconds, settled, text
-from costspan.records import CALL, RUN, TOOL, Reading, Usage
+from costspan.readings import Reading
+from costspan.records import CALL, RUN, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

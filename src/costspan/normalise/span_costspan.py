@@ -8,12 +8,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from costspan import conventions as c
-from costspan.records import AGENT, CALL, NO_USAGE, REPORTED, RUN, STEP, TOOL, Reading, Usage
+from costspan.readings import Reading
+from costspan.records import AGENT, CALL, NO_USAGE, REPORTED, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
 _counts: Final = attrgetter(
     "input_tokens",

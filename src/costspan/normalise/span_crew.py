@@ -10,7 +10,7 @@ from costspan.normalise.usage import extract
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from costspan.records import Reading
+    from costspan.readings import Reading
 
 SUM: Final = "sum_of_calls"
 """Problem: these counts are of several calls, whose models and number are not told."""

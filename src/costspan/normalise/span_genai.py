@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final
 from costspan import conventions as c
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.span_attributes import first_count, first_of, first_text, known, outcome, seconds, settled, text
-from costspan.records import AGENT, CALL, MISSING, NO_USAGE, RUN, STEP, TOOL, Reading, Usage
+from costspan.readings import Reading
+from costspan.records import AGENT, CALL, MISSING, NO_USAGE, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

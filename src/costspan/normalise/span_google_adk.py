@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.span_genai import read_as
-from costspan.records import CALL, Reading
+from costspan.records import CALL
 
 if TYPE_CHECKING:
-    from costspan.records import SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 DIALECT: Final = "google_adk"
 SCOPE: Final = "gcp.vertex.agent"

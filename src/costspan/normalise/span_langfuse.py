@@ -25,12 +25,13 @@ from costspan.normalise.span_attributes import (
 )
 from costspan.normalise.span_langchain import OWNER_KEYS, place, prefixed
 from costspan.normalise.usage import extract
-from costspan.records import AGENT, CALL, NO_USAGE, RUN, STEP, TOOL, Reading, Usage
+from costspan.readings import Reading
+from costspan.records import AGENT, CALL, NO_USAGE, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

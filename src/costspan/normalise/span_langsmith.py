@@ -17,13 +17,13 @@ from costspan.normalise.payload_peek import told_in_result
 from costspan.normalise.span_attributes import first_text, parsed, text
 from costspan.normalise.span_genai import read_as
 from costspan.normalise.span_langchain import OWNER_KEYS, place, prefixed
-from costspan.records import CALL, STEP, TOOL, Reading
+from costspan.records import CALL, STEP, TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from costspan.normalise.extracted import Extracted
-    from costspan.records import SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
     Get = Callable[[str], object]
 

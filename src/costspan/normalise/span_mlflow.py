@@ -13,12 +13,13 @@ from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.owner_langchain import owner_from_metadata
 from costspan.normalise.span_attributes import count, outcome, parsed, parsed_object, settled, text
 from costspan.normalise.span_langchain import CONVERSATION_KEYS, place
-from costspan.records import AGENT, CALL, RUN, STEP, TOOL, Reading, Usage
+from costspan.readings import Reading
+from costspan.records import AGENT, CALL, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

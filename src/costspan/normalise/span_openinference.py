@@ -19,12 +19,13 @@ from costspan.normalise.span_attributes import count, first_count, first_text, o
 from costspan.normalise.span_crew import with_crew_sum
 from costspan.normalise.span_genai import without_end
 from costspan.normalise.span_langchain import place
-from costspan.records import AGENT, CALL, RUN, TOOL, Reading, Usage
+from costspan.readings import Reading
+from costspan.records import AGENT, CALL, RUN, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

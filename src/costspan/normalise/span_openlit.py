@@ -17,10 +17,10 @@ from costspan.normalise.extracted import plus
 from costspan.normalise.owner_langchain import is_plumbing
 from costspan.normalise.span_attributes import parsed, seconds, settled, text
 from costspan.normalise.span_genai import CACHE_READ, KINDS, kind_of, read_as, usage_of, without_end
-from costspan.records import AGENT, CALL, MISSING, NO_USAGE, Reading, Usage
+from costspan.records import AGENT, CALL, MISSING, NO_USAGE, Usage
 
 if TYPE_CHECKING:
-    from costspan.records import SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
 DIALECT: Final = "openlit"
 PREFIX: Final = "openlit.instrumentation."

@@ -18,12 +18,13 @@ from costspan.normalise.span_attributes import outcome, text
 from costspan.normalise.span_crew import with_crew_sum
 from costspan.normalise.span_genai import kind_of, read_as
 from costspan.normalise.span_langchain import OWNER_KEYS, prefixed
-from costspan.records import AGENT, CALL, RUN, STEP, TOOL, Reading
+from costspan.readings import Reading
+from costspan.records import AGENT, CALL, RUN, STEP, TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

@@ -16,13 +16,13 @@ from costspan import conventions as c
 from costspan.normalise.payload_peek import told_of
 from costspan.normalise.span_attributes import count, parsed_object, text
 from costspan.normalise.span_genai import read_as, with_sums
-from costspan.records import AGENT, CALL, MISSING, Reading, Usage
+from costspan.records import AGENT, CALL, MISSING, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from costspan.normalise.extracted import Extracted
-    from costspan.records import SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
     Get = Callable[[str], object]
 

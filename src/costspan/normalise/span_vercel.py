@@ -20,13 +20,14 @@ from costspan.normalise.extracted import money, peek, plus
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.span_attributes import count, first_count, first_text, outcome, parsed_object, seconds, settled, text
 from costspan.normalise.span_genai import INPUT, OUTPUT, read_as
-from costspan.records import AGENT, CALL, MISSING, STEP, TOOL, Reading, Usage
+from costspan.readings import Reading
+from costspan.records import AGENT, CALL, MISSING, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
-    from costspan.records import SpanRecord
+    from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from costspan.history.store import Store
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
     from costspan.server.settle import Settler
 
     Pair = tuple[SpanRecord, Reading | None]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from costspan.account.meters import Meters
-    from costspan.records import Call, Reading, Run, SpanRecord, ToolTotals
+    from costspan.readings import Reading, SpanRecord
+    from costspan.records import Call, Run, ToolTotals
 
     Pair = tuple[SpanRecord, Reading | None]
 

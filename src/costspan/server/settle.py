@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from costspan.account.meters import Meters
     from costspan.history.store import Store
     from costspan.price.book import PriceBook
-    from costspan.records import Call, Owner, Reading, Run, SpanRecord
+    from costspan.readings import Reading, SpanRecord
+    from costspan.records import Call, Owner, Run
 
     Pair = tuple[SpanRecord, Reading | None]
     Told = Callable[[Iterable[Call], Iterable[int]], None]

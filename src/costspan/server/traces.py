@@ -17,7 +17,7 @@ from costspan.records import CALL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from costspan.records import Reading, SpanRecord
+    from costspan.readings import Reading, SpanRecord
 
     Pair = tuple[SpanRecord, Reading | None]
 
