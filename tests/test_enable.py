@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import pytest
-from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import costspan
@@ -304,7 +303,3 @@ def test_a_clock_that_jumps_back_gives_no_negative_duration(seen, monkeypatch):
     monkeypatch.undo()
     assert seen.runs[0].duration_seconds >= 0
     assert seen.tokens() == 11
-
-
-def test_the_global_provider_is_left_alone_by_these_tests():
-    assert not isinstance(trace.get_tracer_provider(), TracerProvider)

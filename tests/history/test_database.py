@@ -79,7 +79,7 @@ def test_a_newer_file_is_refused_and_left_alone(tmp_path, write):
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     db.close()
-    with pytest.raises(HistoryError, match=r"newer costspan.*update costspan"):
+    with pytest.raises(HistoryError, match="newer costspan.*update costspan"):
         Database(path, write=write)
 
 
@@ -95,7 +95,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
 def test_damage_is_one_clear_line(tmp_path):
     path = tmp_path / "history.db"
     path.write_bytes(b"this is not a database at all" * 100)
-    with pytest.raises(HistoryError, match=r"is damaged.*move it away"):
+    with pytest.raises(HistoryError, match="is damaged.*move it away"):
         Database(path)
     path.unlink()
     store = Store(Database(path))
@@ -107,13 +107,9 @@ def test_damage_is_one_clear_line(tmp_path):
         data[place : place + 64] = os.urandom(64)
     path.write_bytes(bytes(data))
     with pytest.raises(HistoryError, match="damaged"):
-        read_all(path)
-
-
-def read_all(path):
-    damaged = Database(path)
-    assert upkeep.check(damaged) == []
-    total(damaged)
+        damaged = Database(path)
+        assert upkeep.check(damaged) == []
+        total(damaged)
 
 
 def test_a_file_that_is_missing_is_not_made_by_reading(tmp_path):
