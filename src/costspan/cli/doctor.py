@@ -12,8 +12,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from costspan.intake.doctor import Environment, TraceHealth
+    from costspan.intake.doctor import Environment
     from costspan.intake.emitters import Emitter
+    from costspan.intake.trace_health import TraceHealth
 
 _HELP: Final = """What is instrumented here and by whom, which layers overlap, and what would mend missing numbers?
 

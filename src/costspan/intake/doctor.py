@@ -12,22 +12,21 @@ import platform
 import re
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from costspan import __version__, guard
 from costspan.instrument.registry import ROWS
 from costspan.intake.emitters import CLIENTS, FRAMEWORK_PACKAGES, Emitter, Overlap, find, overlaps
-from costspan.intake.mending import Finding, findings_of
+from costspan.intake.mending import findings_of
 from costspan.intake.report_files import Report, report_files
+from costspan.intake.trace_health import TraceHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from costspan.price.book import PriceBook
-    from costspan.records import Call
 
 STALE_DAYS: Final = 45
 """Prices change about once a month somewhere; an older table is worth a warning."""
@@ -60,41 +59,6 @@ class Environment:
     overlaps: tuple[Overlap, ...]
     variables: Mapping[str, str]
     price_table_days: float | None
-
-
-@dataclass(slots=True)
-class TraceHealth:
-    """How good the numbers of some trace files are, in calls.
-
-    `scopes`: who told of them. `missing` by (reason, scope, provider, model), `unpriced` by (provider, model, reason),
-    `odd` by (problem, scope), `estimated` by estimator; `unattributed` have no agent.
-    """
-
-    report: Report
-    scopes: Counter[str] = field(default_factory=Counter)
-    missing: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    unpriced: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    odd: Counter[tuple[str, str]] = field(default_factory=Counter)
-    estimated: Counter[str] = field(default_factory=Counter)
-    unattributed: int = 0
-    findings: tuple[Finding, ...] = ()
-
-    def see(self, call: Call) -> None:
-        """Take note of one call."""
-        for scope in {call.scope, *(item.scope for item in call.duplicates)}:
-            self.scopes[scope] += 1
-        for problem in call.problems:
-            self.odd[problem, call.scope] += 1
-        if call.cache_hit:
-            return
-        model = call.response_model or call.request_model or call.model or "(unnamed model)"
-        self.unattributed += call.owner.agent is None
-        if call.missing_reason is not None:
-            self.missing[call.missing_reason, call.scope, call.provider or "", model] += 1
-        if call.unpriced is not None and call.cost is None:
-            self.unpriced[call.provider or "", model, call.unpriced.reason] += 1
-        if call.estimator is not None:
-            self.estimated[call.estimator] += 1
 
 
 def examine_environment(

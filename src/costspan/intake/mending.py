@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from costspan.intake.trace_health import Finding
 from costspan.report.figures import many
 from costspan.report.names import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from costspan.intake.doctor import TraceHealth
-
-
-class Finding(NamedTuple):
-    """`topic` is one word to filter by; `text` what is so, `mend` the exact line or step that changes it, if any."""
-
-    topic: str
-    text: str
-    mend: str = ""
+    from costspan.intake.trace_health import TraceHealth
 
 
 LANGCHAIN_STREAM: Final = "ChatOpenAI(..., stream_usage=True)"
@@ -41,14 +34,8 @@ _LAYER_OFF: Final = (
 _NO_TOKENS: Final = "its CrewAI package tells no tokens: switch on an instrumentation of the client too"
 _LIMITS: Final = (
     ("openlit", "OpenLIT does not mark estimates: a stream without usage shows a guess as if it were reported"),
-    (
-        "openinference.instrumentation.crewai",
-        "its CrewAI package tells no tokens: switch on an instrumentation of the client too",
-    ),
-    (
-        "opentelemetry.instrumentation.crewai",
-        "its CrewAI package tells no tokens: switch on an instrumentation of the client too",
-    ),
+    ("openinference.instrumentation.crewai", _NO_TOKENS),
+    ("opentelemetry.instrumentation.crewai", _NO_TOKENS),
     ("gcp.vertex.agent", "google-adk with LiteLLM counts reasoning tokens twice in the output (2.13)"),
 )
 _ODD: Final = {
