@@ -137,6 +137,9 @@ class Host:
     def _handle(self, request: Any) -> Any:
         request.read()
         self.sent.append(self._request(request))
+        return self._answer()
+
+    def _answer(self) -> Any:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
             raise answer
@@ -148,8 +151,9 @@ class Host:
 
     async def _handle_async(self, request: Any) -> Any:
         await request.aread()
+        self.sent.append(self._request(request))
         await asyncio.sleep(0)
-        return self._handle(request)
+        return self._answer()
 
     @staticmethod
     def _request(request: Any) -> Any:

@@ -131,7 +131,8 @@ class Call:
 
     `model` is the canonical id prices and labels use; what the provider wrote is in `request_model` and `response_model`.
     `cost` None means unpriced, and `unpriced` then says why (or usage is missing). `outcome` is ok, error or cancelled.
-    `refused`: the provider turned the request down (a status error such as 429), so that there was nothing to bill.
+    `refused`: the provider turned the request down (a status error such as 429), so that there was nothing to bill; or, with
+    `missing_reason` "not_sent", nothing has reached it.
     """
 
     id: str

@@ -42,6 +42,8 @@ def test_the_host_sees_no_difference(kind, name, caplog, capfd):
             collect()
         assert not open_units()
         assert not guard.swallowed()
+        if not measured["sent"]:
+            assert seen.metric("costspan_unreported_calls_total") == 0
         ended = [span.context.span_id for span in seen.exporter.get_finished_spans()]
     assert measured == bare
     assert len(ended) == len(set(ended))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from costspan import guard
+from costspan.conventions import NOT_SENT
 from costspan.records import MISSING, Call, Cost, Owner, Unpriced
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def _is_untrusted(reading: Reading) -> bool:
 
 
 def is_refusal(reading: Reading) -> bool:
-    """True when a call failed because the provider turned it down, which no provider bills."""
+    """True when a call failed because the provider turned it down, or before it was sent: nobody bills that."""
+    if reading.missing_reason == NOT_SENT:
+        return True
     if reading.outcome != "error" or reading.missing_reason is not None:
         return False
     if reading.refused or reading.error_type is None:
@@ -133,7 +136,7 @@ def make_call(record: SpanRecord, reading: Reading, owner: Owner, book: PriceBoo
         service_tier=reading.service_tier,
         batch=reading.batch,
         fees=reading.fees,
-        missing_reason=_missing_reason(reading) if missing and not refused else None,
+        missing_reason=_missing_reason(reading) if missing and not (refused and reading.missing_reason is None) else None,
         refused=refused,
         cache_hit=reading.cache_hit,
         retry_count=reading.retry_count,

@@ -16,7 +16,7 @@ from costspan.normalise.span_costspan import usage_attributes
 from costspan.records import MISSING, NO_USAGE
 
 if TYPE_CHECKING:
-    from costspan.instrument.spans import Unit
+    from costspan.instrument.spans import Deposit, Unit
     from costspan.normalise.extracted import Extracted
 
 REFUSAL_STATUS: Final = 400
@@ -104,7 +104,18 @@ def with_deposits(unit: Unit, attributes: dict[str, Any]) -> dict[str, Any]:
         for deposit in found:
             if name in deposit:
                 attributes.setdefault(name, deposit[name])
+    if attributes.get(c.USAGE_SOURCE, MISSING) == MISSING:
+        _note_unsent(attributes, deposits)
     return attributes
+
+
+def _note_unsent(attributes: dict[str, Any], deposits: list[Deposit]) -> None:
+    """The requests know better than the error that came of them whether anything was sent."""
+    if all(deposit.unsent for deposit in deposits):
+        attributes[c.MISSING_REASON] = c.NOT_SENT
+        attributes.pop(c.WASTE, None)
+    elif attributes.get(c.MISSING_REASON) == c.NOT_SENT and c.HTTP_STATUS_CODE not in attributes:
+        attributes[c.MISSING_REASON] = "error"
 
 
 def _take_usage(attributes: dict[str, Any], deposit: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan import conventions as c
 from costspan.instrument.answer import REFUSAL_STATUS, told
 from costspan.instrument.spans import is_cancel
+from costspan.instrument.unsent import never_left
 from costspan.normalise import usage_langchain
 from costspan.normalise.usage import extract
 from costspan.records import MISSING, NO_USAGE
@@ -71,6 +72,8 @@ def after_error(result: Any, error: BaseException, *, streamed: bool) -> dict[st
 
 
 def _why(error: BaseException, *, known: bool, streamed: bool) -> dict[str, Any]:
+    if not known and not streamed and never_left(error):
+        return {c.MISSING_REASON: c.NOT_SENT}
     if is_cancel(error):
         return {c.WASTE: "aborted"} if known else {c.WASTE: "aborted", c.MISSING_REASON: "aborted"}
     if known:

@@ -24,6 +24,7 @@ from costspan.instrument import answer
 from costspan.instrument.heard import Heard
 from costspan.instrument.spans import SWITCH, Unit
 from costspan.instrument.stream import AsyncBody, AsyncReader, SyncBody, SyncReader, stands_for
+from costspan.instrument.unsent import never_left
 from costspan.normalise.usage import extract
 from costspan.records import CALL, MISSING
 
@@ -37,10 +38,6 @@ RAW_HEADER: Final = "X-Stainless-Raw-Response"
 """Set by `with_raw_response` ("true") and `with_streaming_response` ("stream") in both SDKs."""
 _IN_WORDS: Final = frozenset({c.CHAT, c.TEXT_COMPLETION, c.EMBEDDINGS})
 """Operations whose usage can be estimated from texts."""
-_UNSENT: Final = frozenset(
-    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}
-)
-"""Errors of the HTTP client that come before a byte of the request has left: nothing can have been billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ class SdkCall:
 
     __slots__ = (
         "__weakref__", "_final", "_open", "_reader", "_skip", "_told", "ask", "attempt_ns", "before", "began", "context",
-        "first_ns", "heard", "reading", "retries", "sdk", "started_ns", "token", "unit",
+        "first_ns", "heard", "reading", "retries", "sdk", "started_ns", "token", "unit", "unsent",
     )  # fmt: skip
 
     def __init__(self, sdk: Sdk, ask: Ask, context: Context) -> None:
@@ -112,7 +109,7 @@ class SdkCall:
         self.ask = ask
         self.context = context
         self.unit: Unit | None = None
-        self.began = self.reading = self._skip = False
+        self.began = self.reading = self.unsent = self._skip = False
         self.retries = 0
         self.first_ns = 0
         self.started_ns = self.attempt_ns = time.time_ns()
@@ -156,11 +153,10 @@ class SdkCall:
         spans = SWITCH.spans
         if error is None or spans is None or not self.is_open:
             return
-        cause = error.__cause__ or error
-        if type(cause).__name__ in _UNSENT:
+        if never_left(error):
             return
         unit = spans.open(CALL, self.ask.model, context=self.context, attributes=self.opening(), started_ns=began)
-        spans.close(unit, {c.MISSING_REASON: "error", c.RETRY_COUNT: self.retries - 1}, error=cause)
+        spans.close(unit, {c.MISSING_REASON: "error", c.RETRY_COUNT: self.retries - 1}, error=error.__cause__ or error)
 
     def opening(self) -> dict[str, Any]:
         """The attributes that a span of this call starts with."""
@@ -238,8 +234,6 @@ class SdkCall:
         if spans is None:
             return  # `disable()` has ended what was open
         if unit is not None:
-            if error is not None and not self.began and type(error.__cause__).__name__ in _UNSENT:
-                error = error.__cause__
             spans.close(unit, final, error=error)
         if found is not None and found.side_usages:
             self._sides(spans, found)
@@ -260,7 +254,10 @@ class SdkCall:
             final[c.TIME_TO_FIRST_CHUNK] = max(0, self.first_ns - self.started_ns) / 1e9
         if self.retries:
             final[c.RETRY_COUNT] = self.retries
-        if error is not None:
+        if error is not None and not self.began and never_left(error):
+            self.unsent = True
+            final[c.MISSING_REASON] = c.NOT_SENT
+        elif error is not None:
             ended = self._told is not None and (self._told.ended or not self.ask.stream)
             known = final.get(c.USAGE_SOURCE, MISSING) != MISSING
             final |= answer.why_unhappy(error, known=known, began=self.began, ended=ended)

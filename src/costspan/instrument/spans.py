@@ -71,6 +71,8 @@ class Deposit(Protocol):
     """What an SDK's request leaves on the unit of the framework's call that it belongs to."""
 
     retries: int
+    unsent: bool
+    """It failed before anything of it was sent."""
 
     def attributes(self) -> dict[str, AttributeValue]:
         """What is known now, whether the request has ended or not."""

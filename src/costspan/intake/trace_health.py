@@ -46,7 +46,7 @@ class TraceHealth:
             return
         model = call.response_model or call.request_model or call.model or "(unnamed model)"
         self.unattributed += call.owner.agent is None
-        if call.missing_reason is not None:
+        if call.missing_reason is not None and not call.refused:
             self.missing[call.missing_reason, call.scope, call.provider or "", model] += 1
         if call.unpriced is not None and call.cost is None:
             self.unpriced[call.provider or "", model, call.unpriced.reason] += 1

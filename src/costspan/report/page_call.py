@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from costspan.conventions import NOT_SENT
 from costspan.normalise.partition import partition
 from costspan.records import MONEY
 from costspan.report.charts import TYPE_WORDS
@@ -119,6 +120,8 @@ def _plain(value: Decimal, digits: int = 6) -> str:
 def _why_unpriced(call: Call) -> Html:
     if call.cache_hit:
         return Html("Answered from the framework's cache: nothing was billed.")
+    if call.missing_reason == NOT_SENT:
+        return Html("It failed before it was sent: nothing was billed.")
     if call.refused:
         return Html("The provider refused it: nothing was billed.")
     if call.unpriced is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from costspan.conventions import NOT_SENT
 from costspan.report import charts, evidence
 from costspan.report.figures import many, percent, ratio, seconds, share, tokens
 from costspan.report.marks import call_cost, call_tokens, known_cost, known_tokens, marked_tokens
@@ -223,7 +224,8 @@ def _call_table(caption: str, calls: Iterable[tuple[int, Call]], place: Place) -
 
 def _told(call: Call) -> str:
     """Evidence in a word or two."""
-    words = "from cache" if call.cache_hit else "refused" if call.refused else call.usage.source
+    unbilled = "not sent" if call.missing_reason == NOT_SENT else "refused"
+    words = "from cache" if call.cache_hit else unbilled if call.refused else call.usage.source
     parts = [str(text(words))]
     if call.duplicates:
         parts.append(many(len(call.duplicates), "duplicate"))
