@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import random
@@ -209,6 +210,19 @@ def test_memory_stays_bounded_while_thousands_of_traces_are_open(bench, monkeypa
     bench.wait()
     assert bench.total().calls == 200
     assert len(bench.runs()) == 100
+
+
+def test_what_is_settled_leaves_memory_without_the_garbage_collector():
+    """A server that receives thousands of spans a second puts the collector off; rings would pile up until it comes."""
+    expected(TRACES / NAMES[0])
+    gc.collect()
+    gc.disable()
+    try:
+        for name in NAMES:
+            expected(TRACES / name)
+            assert gc.collect() < 20, name
+    finally:
+        gc.enable()
 
 
 def test_live_runs_show_what_has_come_so_far(bench):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from costspan.account.fold import fold
-from costspan.account.owner import hinted, lone_owner, units
+from costspan.account.owner import dissolve, hinted, lone_owner, units
 from costspan.account.run_sum import RunSum
 from costspan.account.tools import join_tools
 from costspan.account.totals import Tally
@@ -72,6 +72,7 @@ def assemble(
     told = {id(unit.run) for place, unit in enumerate(found) if unit is not None and _is_call(spans[place][1])}
     ended = [run.freeze() for key, run in runs.items() if run.worth_showing(folded_away=key in told)]
     ended.sort(key=lambda run: (run.started_ns, run.id))
+    dissolve(found)
     return Assembled(tuple(ended), tuple(lone), overall.freeze(), tuple(duplicates), _notes(tree))
 
 

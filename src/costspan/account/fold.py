@@ -58,7 +58,10 @@ def fold(
     """
     layers = call_layers(tree or Tree(spans))
     hits = hits or CacheHits()
-    return [_group(cluster, hits) for cluster in clusters(layers)]
+    groups = [_group(cluster, hits) for cluster in clusters(layers)]
+    for layer in layers:
+        del layer.cluster  # or the ring of both keeps everything until the collector comes by, in a server seldom
+    return groups
 
 
 def clusters(layers: list[Layer]) -> list[Cluster]:

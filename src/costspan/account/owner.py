@@ -20,6 +20,8 @@ from costspan.conventions import SCOPE
 from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from costspan.account.tree import Tree
     from costspan.readings import Reading, SpanRecord
     from costspan.records import Call
@@ -85,6 +87,17 @@ def units(tree: Tree) -> list[Unit | None]:
         else:
             found[place] = enter(around, record, reading, place)
     return found
+
+
+def dissolve(found: Iterable[Unit | None]) -> None:
+    """Units that nobody needs any more: they name themselves, rings that only the collector would find, and late."""
+    for outer in set(found):
+        if outer is None:
+            continue
+        for unit in (outer, *outer.agents.values()):
+            del unit.run
+            unit.agent = unit.tool = unit.parent = None
+        outer.agents = {}
 
 
 def enter(around: Unit | None, record: SpanRecord, reading: Reading, place: int) -> Unit | None:
