@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Final
 
 from costspan.report import evidence
-from costspan.report.figures import UNKNOWN, dollars, many, percent, ratio, seconds, tokens
+from costspan.report.figures import UNKNOWN, many, percent, ratio, seconds, tokens
+from costspan.report.marks import known_cost, known_tokens
 from costspan.report.names import clean, fit, left, right, width
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class _Page:
                 self.add(f"  .. {many(len(run.agents) - ROWS_SHOWN, 'more agent')}", _DIM)
 
     def _subtree(self, totals: Totals) -> str:
-        return f"    with the agents it called: {_known(totals)} tokens ({_cost(totals)})"
+        return f"    with the agents it called: {known_tokens(totals)} tokens ({known_cost(totals)})"
 
     def ratios(self, run: Run) -> None:
         of = run.efficiency
@@ -154,7 +155,8 @@ class _Page:
     def models(self, run: Run) -> None:
         if len(run.models) < 2:
             return
-        parts = [f"{self.name(model.model)} {_known(model.totals)} ({_cost(model.totals)})" for model in run.models[:ROWS_SHOWN]]
+        shown = [(self.name(model.model), model.totals) for model in run.models[:ROWS_SHOWN]]
+        parts = [f"{name} {known_tokens(totals)} ({known_cost(totals)})" for name, totals in shown]
         if len(run.models) > ROWS_SHOWN:
             parts.append(many(len(run.models) - ROWS_SHOWN, "more model"))
         self.wrapped("models: " + ", ".join(parts))
@@ -191,7 +193,7 @@ class _Page:
                     f"{step.index}{mark}",
                     self.name(step.agent) if step.agent else "-",
                     self.name(step.name),
-                    _known(step.totals),
+                    known_tokens(step.totals),
                     seconds(step.duration_seconds),
                     tokens(step.tokens_per_second, 1),
                 )
@@ -229,7 +231,7 @@ def _sum_cells(totals: Totals) -> tuple[str, str, str, str]:
     usage = totals.usage
     if not totals.calls:
         return "0", "0", "0", "$0"
-    return tokens(usage.input_tokens), tokens(usage.output_tokens), _known(totals), _cost(totals)
+    return tokens(usage.input_tokens), tokens(usage.output_tokens), known_tokens(totals), known_cost(totals)
 
 
 def _sum_line(row: _Row, sizes: list[int]) -> str:
@@ -238,27 +240,6 @@ def _sum_line(row: _Row, sizes: list[int]) -> str:
         f"  {left(fit(name, sizes[0]), sizes[0])} {right(given, sizes[1])} + {right(made, sizes[2])}"
         f" = {right(total, sizes[3])} ({cost})"
     )
-
-
-def _known(totals: Totals) -> str:
-    """Tokens of a sum: `~` for estimates in it, `+?` for calls that nobody knows of."""
-    if not totals.calls:
-        return "0"
-    total = totals.usage.total_tokens
-    if total is None:
-        return UNKNOWN
-    about = "~" if totals.coverage.estimated_calls else ""
-    return f"{about}{tokens(total)}{'+?' if totals.coverage.missing_calls else ''}"
-
-
-def _cost(totals: Totals) -> str:
-    """Dollars of a sum with the same marks; `unknown` when no call has a price."""
-    coverage = totals.coverage
-    if totals.cost_usd is None:
-        return "unknown" if coverage.calls > coverage.refused_calls or not coverage.calls else "$0"
-    about = "~" if coverage.estimated_calls else ""
-    partly = coverage.priced_calls < coverage.calls - coverage.refused_calls
-    return f"{about}{dollars(totals.cost_usd)}{'+?' if partly else ''}"
 
 
 def _folded(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
+
+from costspan.records import MONEY
 
 UNKNOWN: Final = "?"
 _HUGE_TOKENS: Final = 10**11
 _HUGE_DOLLARS: Final = 10**9
 _CENT: Final = Decimal("0.01")
 _TINY: Final = Decimal("0.000001")
+_MILLION: Final = Decimal(1_000_000)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def tokens(number: float | None, digits: int = 0) -> str:
@@ -77,3 +82,24 @@ def ratio(value: float | None) -> str:
 def many(number: int, one: str, more: str | None = None) -> str:
     """`1 call`, `2 calls`."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def moment(at_ns: int) -> str:
+    """`2026-11-21 12:00:01 UTC`; `?` for what is no time of the calendar."""
+    if at_ns <= 0:
+        return UNKNOWN
+    try:
+        return f"{_EPOCH + timedelta(microseconds=at_ns // 1000):%Y-%m-%d %H:%M:%S} UTC"
+    except OverflowError:
+        return UNKNOWN
+
+
+def per_million(amount: Decimal | None, count: int | None) -> str:
+    """The mean price of a million tokens of a sum."""
+    return UNKNOWN if amount is None or not count else dollars(MONEY.divide(MONEY.multiply(amount, _MILLION), Decimal(count)))
+
+
+def exact(value: Decimal, digits: int = 12) -> str:
+    """All the decimals there are, up to `digits`, without an exponent."""
+    shown = f"{round(value, digits) if abs(value) < 10**15 else value:f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown

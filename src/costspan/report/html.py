@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costspan.report.figures import many, seconds, tokens
+from costspan.report.figures import many, moment, seconds, tokens
 from costspan.report.marks import known_cost, known_tokens
-from costspan.report.markup import Cell, Column, Html, badge, number, table, text
-from costspan.report.page_call import clock, drawer
-from costspan.report.page_run import Place, run_detail
+from costspan.report.page.call_view import CallView, call_view
+from costspan.report.page.naming import plain, state
+from costspan.report.page.place import ROWS, Place
+from costspan.report.page.run_view import RunView, run_view
+from costspan.report.page.templating import asset, shared_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,38 @@ if TYPE_CHECKING:
 
 RUNS_MAX: Final = 100
 """Runs that are shown in full; a file of more lists the rest in its table."""
+_CHARTS: Final = ("vendor/uPlot.iife.min.js", "charts.js")
+
+
+class Shown(NamedTuple):
+    """A run with the panels of its calls."""
+
+    view: RunView
+    calls: Sequence[CallView]
+
+
+class Row(NamedTuple):
+    """A run in the table of runs; `link` is empty for one that is not shown in full."""
+
+    name: str
+    link: str
+    started: str
+    outcome: str
+    state: str
+    calls: str
+    tokens: str
+    cost: str
+    duration: str
+    seconds: float
+
+
+class Overview(NamedTuple):
+    """The table of several runs. `whole` is the sum of everything read, `more` what the file leaves out."""
+
+    title: str
+    whole: str
+    rows: Sequence[Row]
+    more: str
 
 
 def write(runs: Sequence[Run], path: Path, *, totals: Totals | None = None) -> Path:
@@ -42,84 +74,63 @@ def write(runs: Sequence[Run], path: Path, *, totals: Totals | None = None) -> P
 
 def page(runs: Sequence[Run], *, totals: Totals | None = None) -> str:
     """The whole document. One run is shown open; several come as a table and a section each."""
-    title = f"{runs[0].workflow or 'run'} · costspan" if len(runs) == 1 else f"{many(len(runs), 'run')} · costspan"
-    shown = runs[:RUNS_MAX]
-    body = "".join(_section(run, place, alone=len(runs) == 1) for place, run in enumerate(shown))
-    if not runs:
-        body = "<h1>costspan</h1><p>No run was found in the input.</p>"
-    elif len(runs) > 1:
-        body = _overview(runs, totals) + body
-    return document(text(title), f'<main id="main">{body}</main>{_foot()}')
+    from markupsafe import Markup
 
-
-def document(title: str, body: str) -> str:
-    """The shell: policy, style and script by their hashes, inside the file. `title` and `body` are markup."""
-    style, script = asset("page.css"), asset("page.js")
-    allowed = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:"
-    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+    title = f"{plain(runs[0].workflow or 'run')}" if len(runs) == 1 else many(len(runs), "run")
+    shown = [_shown(run, place) for place, run in enumerate(runs[:RUNS_MAX])]
+    drawn = any(run.view.curve for run in shown)
+    # Charts are a third of the file of a small run: a file without a curve does not carry them.
+    style = asset("page.css") + (asset("vendor/uPlot.min.css") if drawn else "")
+    script = (_charts() if drawn else "") + asset("page.js")
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:"
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title><style>{style}</style></head><body>"
-        f'<a class="skip" href="#main">Skip to the content</a>{body}<script>{script}</script></body></html>\n'
+        shared_environment()
+        .get_template("file.html")
+        .render(
+            title=title,
+            policy=f"{policy}; base-uri 'none'; form-action 'none'",
+            style=Markup(style),
+            script=Markup(script),
+            overview=_overview(runs, totals) if len(runs) > 1 else None,
+            runs=shown,
+        )
     )
 
 
-@cache
-def asset(name: str) -> str:
-    """The style and the script that the file and the server's page share."""
-    return files("costspan.report").joinpath(name).read_text(encoding="utf-8")
+def _charts() -> str:
+    licence = asset("vendor/uPlot.LICENSE.txt").replace("*/", "")
+    return f"/*! {licence} */\n" + "\n".join(asset(name) for name in _CHARTS) + "\n"
 
 
 def _hash(source: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
-def _section(run: Run, place: int, *, alone: bool) -> str:
+def _shown(run: Run, place: int) -> Shown:
     prefix = f"r{place}-"
-    at = Place(prefix, lambda index: f"#{prefix}call-{index + 1}")
-    back = f"#{prefix}calls"
-    drawers = "".join(drawer(call, index, name=f"{prefix}call-{index + 1}", back=back) for index, call in enumerate(run.calls))
-    detail = f"{run_detail(run, at)}{drawers}"
-    if alone:
-        return f'<article id="r{place}">{detail}</article>'
-    name = f"{text(run.workflow or 'run')} · {known_cost(run.totals)}"
-    return f'<details class="run" id="r{place}"><summary>{name}</summary><article>{detail}</article></details>'
+    view = run_view(run, Place(prefix, lambda index: f"#{prefix}call-{index + 1}" if index < ROWS else ""))
+    return Shown(view, [call_view(call, index, name=f"{prefix}call-{index + 1}") for index, call in enumerate(run.calls[:ROWS])])
 
 
-def _overview(runs: Sequence[Run], totals: Totals | None) -> str:
-    heads = (
-        Column("run"),
-        Column("started"),
-        Column("outcome"),
-        Column("calls", number=True),
-        Column("tokens", number=True),
-        Column("cost", number=True),
-        Column("duration", number=True),
-    )
-    rows = [
-        (
-            Cell(f'<a href="#r{place}">{text(run.workflow or "run")}</a>' if place < RUNS_MAX else text(run.workflow or "run")),
-            Cell(clock(run.started_ns), run.started_ns),
-            Cell(badge(run.outcome)),
-            number(tokens(run.totals.calls), run.totals.calls),
-            number(known_tokens(run.totals), run.totals.usage.total_tokens),
-            number(known_cost(run.totals), run.totals.cost_usd),
-            number(seconds(run.duration_seconds), run.duration_seconds),
-        )
-        for place, run in enumerate(runs)
-    ]
+def _overview(runs: Sequence[Run], totals: Totals | None) -> Overview:
     whole = ""
     if totals is not None:
-        whole = f"<p>All together: {many(totals.calls, 'call')}, {known_tokens(totals)} tokens, {known_cost(totals)}</p>"
+        whole = f"{many(totals.calls, 'call')}, {known_tokens(totals)} tokens, {known_cost(totals)}"
     more = len(runs) - RUNS_MAX
-    tail = f'<p class="quiet">{many(more, "run")} beyond the first {RUNS_MAX} in the table only.</p>' if more > 0 else ""
-    return f"<h1>{many(len(runs), 'run')}</h1>{whole}{table('Runs', heads, rows)}{tail}"
+    tail = f"{many(more, 'run')} beyond the first {RUNS_MAX} in the table only." if more > 0 else ""
+    return Overview(many(len(runs), "run"), whole, [_row(run, place) for place, run in enumerate(runs)], tail)
 
 
-def _foot() -> Html:
-    return Html(
-        '<footer class="quiet">Made by costspan. <b>~</b> holds estimates, <b>+?</b> is only partly known, <b>?</b> is not '
-        "known; unknown is never 0.</footer>"
+def _row(run: Run, place: int) -> Row:
+    return Row(
+        plain(run.workflow or "run"),
+        f"#r{place}" if place < RUNS_MAX else "",
+        moment(run.started_ns),
+        plain(run.outcome),
+        state(run.outcome),
+        tokens(run.totals.calls),
+        known_tokens(run.totals),
+        known_cost(run.totals),
+        seconds(run.duration_seconds),
+        round(run.duration_seconds, 6),
     )

@@ -1,13 +1,47 @@
-"""Sums with the marks of their evidence: `~` holds estimates, `+?` is only partly known, `?` is not known at all."""
+"""Figures with the marks of their evidence: `~` holds estimates, `+?` is only partly known, `?` is not known at all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from costspan.report.figures import UNKNOWN, dollars, tokens
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from costspan.records import Call, Totals
+
+
+class Evidence(Protocol):
+    """How the calls of a sum are known: `records.Coverage`, and the history's sums."""
+
+    @property
+    def calls(self) -> int: ...
+    @property
+    def estimated_calls(self) -> int: ...
+    @property
+    def missing_calls(self) -> int: ...
+    @property
+    def refused_calls(self) -> int: ...
+    @property
+    def priced_calls(self) -> int: ...
+
+
+def counted(count: int | None, known: Evidence) -> str:
+    """One of a sum's counts of tokens."""
+    if not known.calls:
+        return "0"
+    if count is None:
+        return UNKNOWN
+    return f"{'~' if known.estimated_calls else ''}{tokens(count)}{'+?' if known.missing_calls else ''}"
+
+
+def priced(amount: Decimal | None, known: Evidence) -> str:
+    """Dollars of a sum; `unknown` when no call has a price."""
+    if amount is None:
+        return "unknown" if known.calls > known.refused_calls or not known.calls else "$0"
+    partly = known.priced_calls < known.calls - known.refused_calls
+    return f"{'~' if known.estimated_calls else ''}{dollars(amount)}{'+?' if partly else ''}"
 
 
 def known_tokens(totals: Totals) -> str:
@@ -17,22 +51,12 @@ def known_tokens(totals: Totals) -> str:
 
 def marked_tokens(count: int | None, totals: Totals) -> str:
     """One of a sum's counts, with the marks of that sum."""
-    if not totals.calls:
-        return "0"
-    if count is None:
-        return UNKNOWN
-    about = "~" if totals.coverage.estimated_calls else ""
-    return f"{about}{tokens(count)}{'+?' if totals.coverage.missing_calls else ''}"
+    return counted(count, totals.coverage) if totals.calls else "0"
 
 
 def known_cost(totals: Totals) -> str:
     """Dollars of a sum; `unknown` when no call has a price."""
-    coverage = totals.coverage
-    if totals.cost_usd is None:
-        return "unknown" if coverage.calls > coverage.refused_calls or not coverage.calls else "$0"
-    about = "~" if coverage.estimated_calls else ""
-    partly = coverage.priced_calls < coverage.calls - coverage.refused_calls
-    return f"{about}{dollars(totals.cost_usd)}{'+?' if partly else ''}"
+    return priced(totals.cost_usd, totals.coverage)
 
 
 def call_cost(call: Call) -> str:

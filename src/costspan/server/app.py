@@ -8,10 +8,11 @@ from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from costspan.server import pages
+from costspan.server.rendering import piece
 from costspan.server.security import COOKIE, LOGIN_PATH, Gate, session_of
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from costspan.server.context import Context
 
 FORM_BYTES_MAX: Final = 64 << 10
-_LOGIN: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>costspan: log in</title><main><h1>costspan</h1><p>{note}</p><form method="post" action="/login">
-<label>Token <input type="password" name="token" autocomplete="current-password" required autofocus></label>
-<button>Log in</button></form></main></html>"""
 
 
 def create_app(context: Context) -> Starlette:
@@ -37,7 +34,7 @@ def create_app(context: Context) -> Starlette:
             Route("/health", _health),
             Route("/metrics", _metrics(context)),
             Route(LOGIN_PATH, _login, methods=["GET", "POST"]),
-            *pages.routes(context),
+            *pages.routes(),
         ],
         middleware=[Middleware(Gate, token=token, hosts=(context.options.host,), page=True)],
     )
@@ -77,7 +74,7 @@ async def _login(request: Request) -> Response:
     if token is None:
         return RedirectResponse("/", 303)
     if request.method == "GET":
-        return HTMLResponse(_LOGIN.format(note="This server asks for its token (COSTSPAN_TOKEN)."))
+        return piece("login.html", "This server asks for its token (COSTSPAN_TOKEN).")
     body = b""
     async for part in request.stream():
         body += part
@@ -85,7 +82,7 @@ async def _login(request: Request) -> Response:
             return PlainTextResponse("costspan: too long\n", 413)
     given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
     if not hmac.compare_digest(given.strip().encode(), token.encode()):
-        return HTMLResponse(_LOGIN.format(note="That is not the token."), 401)
+        return piece("login.html", "That is not the token.", status=401)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", max_age=30 * 86_400)
     return answer
