@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan import conventions as c
 from costspan.instrument.spans import is_cancel
 from costspan.normalise.extracted import NO_USAGE_FOUND
+from costspan.normalise.model_id import is_known_provider
 from costspan.normalise.span_costspan import usage_attributes
 from costspan.records import MISSING, NO_USAGE
 
@@ -31,6 +32,8 @@ _SUMMED: Final = (
     c.AUDIO_INPUT_TOKENS,
     c.AUDIO_OUTPUT_TOKENS,
 )
+_PROTOCOLS: Final = frozenset({"openai", "anthropic"})
+"""What a client is called whose address nobody knows: many answer in these languages."""
 _FILLED: Final = (
     c.RESPONSE_MODEL,
     c.RESPONSE_ID,
@@ -89,13 +92,13 @@ def with_deposits(unit: Unit, attributes: dict[str, Any]) -> dict[str, Any]:
     Anthropic stream's input twice. Otherwise the framework's own usage wins, and where it has none, that of the requests is
     added up: LangChain drops the counts that Anthropic tells at the start of a stream that is then abandoned.
     """
-    deposits, unit.told = unit.told, None
+    deposits = unit.take()
     if not deposits or attributes.get(c.CACHE_HIT):
         return attributes
     retries = sum(deposit.retries for deposit in deposits)
     if retries:
         attributes[c.RETRY_COUNT] = retries
-    found = [deposit.attributes() for deposit in deposits]
+    found = [_collected(deposit) for deposit in deposits]
     if len(found) == 1 and found[0].get(c.USAGE_SOURCE, MISSING) != MISSING:
         _take_usage(attributes, found[0])
     elif attributes.get(c.USAGE_SOURCE, MISSING) == MISSING:
@@ -106,7 +109,26 @@ def with_deposits(unit: Unit, attributes: dict[str, Any]) -> dict[str, Any]:
                 attributes.setdefault(name, deposit[name])
     if attributes.get(c.USAGE_SOURCE, MISSING) == MISSING:
         _note_unsent(attributes, deposits)
+    _note_asked(unit, attributes, deposits[0])
     return attributes
+
+
+def _note_asked(unit: Unit, attributes: dict[str, Any], deposit: Deposit) -> None:
+    """Whom the client asked, and for which model, where the framework did not know or knows only whose protocol it is."""
+    stated = unit.attributes.get(c.PROVIDER_NAME)
+    if deposit.provider != stated and (deposit.provider not in _PROTOCOLS or not is_known_provider(stated)):
+        attributes[c.PROVIDER_NAME] = deposit.provider
+    if deposit.model and c.REQUEST_MODEL not in unit.attributes:
+        attributes[c.REQUEST_MODEL] = deposit.model
+
+
+def _collected(deposit: Deposit) -> dict[str, Any]:
+    """What a request was told, its usage only if the request does not count that itself."""
+    deposit.apart = True
+    found = deposit.attributes()
+    if any(name in found for name in _SUMMED) and not deposit.claim():
+        return {}
+    return found
 
 
 def _note_unsent(attributes: dict[str, Any], deposits: list[Deposit]) -> None:

@@ -14,7 +14,7 @@ from costspan.instrument import answer, sdk_hooks
 from costspan.instrument.patch import Patches
 from costspan.instrument.request_hash import request_hash
 from costspan.instrument.request_shape import lengths
-from costspan.instrument.sdk_calls import Ask
+from costspan.instrument.sdk_calls import Ask, side_calls
 from costspan.instrument.spans import SWITCH
 from costspan.normalise import usage_anthropic
 from costspan.normalise.extracted import peek
@@ -125,8 +125,10 @@ class Anthropic:
         attributes: dict[str, Any] = {c.OPERATION_NAME: c.CHAT, c.PROVIDER_NAME: ask.provider, c.BATCH: True}
         if found.model:
             attributes[c.REQUEST_MODEL] = found.model
+        opening = dict(attributes)
         unit = spans.open(CALL, found.model, context=context, attributes=attributes)
         spans.close(unit, answer.told(found))
+        side_calls(spans, found, context, opening)
 
 
 def provider_of(client: Any) -> str:

@@ -25,14 +25,13 @@ from costspan.instrument.heard import Heard
 from costspan.instrument.spans import SWITCH, Unit
 from costspan.instrument.stream import AsyncBody, AsyncReader, SyncBody, SyncReader, stands_for
 from costspan.instrument.unsent import never_left
-from costspan.normalise.usage import extract
+from costspan.normalise.extracted import Extracted
 from costspan.records import CALL, MISSING
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from costspan.instrument.spans import Spans
-    from costspan.normalise.extracted import Extracted
 
 RAW_HEADER: Final = "X-Stainless-Raw-Response"
 """Set by `with_raw_response` ("true") and `with_streaming_response` ("stream") in both SDKs."""
@@ -100,8 +99,8 @@ class SdkCall:
     """One model call through an SDK: a span of its own, or a deposit on the span of a framework's call."""
 
     __slots__ = (
-        "__weakref__", "_final", "_open", "_reader", "_skip", "_told", "ask", "attempt_ns", "before", "began", "context",
-        "first_ns", "heard", "reading", "retries", "sdk", "started_ns", "token", "unit", "unsent",
+        "__weakref__", "_final", "_open", "_reader", "_skip", "_told", "_unclaimed", "apart", "ask", "attempt_ns", "before",
+        "began", "context", "first_ns", "heard", "reading", "retries", "sdk", "started_ns", "token", "unit", "unsent",
     )  # fmt: skip
 
     def __init__(self, sdk: Sdk, ask: Ask, context: Context) -> None:
@@ -109,7 +108,7 @@ class SdkCall:
         self.ask = ask
         self.context = context
         self.unit: Unit | None = None
-        self.began = self.reading = self.unsent = self._skip = False
+        self.began = self.reading = self.unsent = self.apart = self._skip = False
         self.retries = 0
         self.first_ns = 0
         self.started_ns = self.attempt_ns = time.time_ns()
@@ -119,12 +118,23 @@ class SdkCall:
         self._final: dict[str, Any] | None = None
         self.heard: Heard | None = None
         self._open = [True]
+        self._unclaimed = [True]
         self._reader: weakref.ref[Any] | None = None
 
     @property
     def is_open(self) -> bool:
         """It has not ended yet."""
         return bool(self._open)
+
+    @property
+    def provider(self) -> str:
+        """See `Deposit`."""
+        return self.ask.provider
+
+    @property
+    def model(self) -> str | None:
+        """See `Deposit`."""
+        return self.ask.model
 
     # --- while the request is made -------------------------------------------------------------------
     def enter(self) -> None:
@@ -233,10 +243,19 @@ class SdkCall:
         spans = SWITCH.spans
         if spans is None:
             return  # `disable()` has ended what was open
+        if unit is None and self.apart and final.get(c.USAGE_SOURCE, MISSING) != MISSING and self.claim():
+            unit = spans.open(CALL, self.ask.model, context=self.context, attributes=self.opening(), started_ns=self.started_ns)
         if unit is not None:
             spans.close(unit, final, error=error)
         if found is not None and found.side_usages:
-            self._sides(spans, found)
+            side_calls(spans, found, self.context, self.opening(), self.started_ns)
+
+    def claim(self) -> bool:
+        """See `Deposit`."""
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
 
     def _found(self) -> Extracted | None:
         return None if self._told is None else self._told.found()
@@ -276,16 +295,6 @@ class SdkCall:
             self.heard.complete(final, model=self.ask.model, whole=whole)
         return final
 
-    def _sides(self, spans: Spans, found: Extracted) -> None:
-        """Passes that the provider billed beside the answer are calls of their own."""
-        for side in found.side_usages:
-            attributes = self.opening() | ({c.REQUEST_MODEL: side.model} if side.model else {})
-            attributes.pop(c.REQUEST_LENGTHS, None)
-            unit = spans.open(
-                CALL, side.model or self.ask.model, context=self.context, attributes=attributes, started_ns=self.started_ns
-            )
-            spans.close(unit, answer.told(extract(side.usage, provider=found.provider)))
-
     # --- streams -------------------------------------------------------------------------------------
     def reader(self, stream: Any, *, dropped_ends: bool) -> Any:
         """What the host gets for a stream object; the same thing each time that it asks a raw response.
@@ -307,6 +316,20 @@ class SdkCall:
         """Watch the bytes of a response that has not been read yet."""
         encoding = response.headers.get("content-encoding") or ""
         response.stream = kind(response.stream, self, encoding=encoding)
+
+
+def side_calls(spans: Spans, found: Extracted, context: Context, opening: dict[str, Any], started_ns: int | None = None) -> None:
+    """Passes that the provider billed beside an answer (compaction, an advisor) are calls of their own, at the same tier.
+
+    `opening` are the attributes that the answer's own span began with; nothing was sent for the passes.
+    """
+    for side in found.side_usages:
+        attributes = {name: value for name, value in opening.items() if name not in {c.REQUEST_LENGTHS, c.REQUEST_HASH}}
+        if side.model:
+            attributes[c.REQUEST_MODEL] = side.model
+        model = attributes.get(c.REQUEST_MODEL)
+        unit = spans.open(CALL, model, context=context, attributes=attributes, started_ns=started_ns)
+        spans.close(unit, answer.told(Extracted(side.usage, provider=found.provider, service_tier=found.service_tier)))
 
 
 def of(response: Any) -> SdkCall | None:

@@ -76,9 +76,7 @@ def begin(sdk: Sdk, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     call.hear(getattr(options, "json_data", None))
     if ask.batch:
         pass  # reading results is no call; each result is
-    elif around is not None and around.told is not None and spans.is_open(around):
-        around.told.append(call)
-    else:
+    elif around is None or not spans.is_open(around) or not around.leave(call):
         call.unit = spans.open(CALL, ask.model, attributes=call.opening(), started_ns=call.started_ns)
     call.enter()
     return call, args, kwargs

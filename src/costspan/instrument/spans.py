@@ -66,6 +66,28 @@ class Unit:
         self.span: Span
         self.context: Context
 
+    def leave(self, deposit: Deposit) -> bool:
+        """Leave a deposit here; False when this call takes none, or no more. Safe against `take` in another thread."""
+        told = self.told
+        if told is None:
+            return False
+        told.append(deposit)
+        if self.told is None:
+            try:
+                told.remove(deposit)
+            except ValueError:
+                return True  # it was taken
+            return False
+        return True
+
+    def take(self) -> list[Deposit]:
+        """All deposits, in the order in which they were left; there will be no others."""
+        told, self.told = self.told, None
+        taken: list[Deposit] = []
+        while told:
+            taken.append(told.pop())
+        return taken[::-1]
+
 
 class Deposit(Protocol):
     """What an SDK's request leaves on the unit of the framework's call that it belongs to."""
@@ -73,6 +95,19 @@ class Deposit(Protocol):
     retries: int
     unsent: bool
     """It failed before anything of it was sent."""
+    apart: bool
+    """The framework's call has ended. A request that goes on, and is told its usage later, is a call of its own then."""
+
+    @property
+    def provider(self) -> str:
+        """Whom the client asks."""
+
+    @property
+    def model(self) -> str | None:
+        """What for."""
+
+    def claim(self) -> bool:
+        """Count this request's usage: True for whoever asks first, the framework's call or the request itself."""
 
     def attributes(self) -> dict[str, AttributeValue]:
         """What is known now, whether the request has ended or not."""

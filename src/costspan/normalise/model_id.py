@@ -123,6 +123,7 @@ LOCAL_PROVIDERS: Final = frozenset(
 """Programs that run a model on hardware of your own: no tokens are billed."""
 
 _PROVIDERS: Final = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()}
+_KNOWN: Final = frozenset(_SPELLINGS)
 
 _OPAQUE_ARN: Final = re.compile(r":(?:application-inference-profile|provisioned-model|custom-model|imported-model|prompt)")
 _ROUTES: Final = re.compile(r"^(?:converse|invoke|converse_like|responses|chat|[a-z]{2}(?:-[a-z]+)+-\d)/")
@@ -204,6 +205,11 @@ def canonical_provider(name: str | None) -> str | None:
     if not key or key in _NOT_PROVIDERS:
         return None
     return _PROVIDERS.get(key) or _PROVIDERS.get(key.partition(".")[0] if key.endswith((".chat", ".messages")) else "") or plain
+
+
+def is_known_provider(name: object) -> bool:
+    """True for the canonical name of a provider that this file knows."""
+    return name in _KNOWN
 
 
 def clean_model(model: str) -> str:
