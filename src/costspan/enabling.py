@@ -141,7 +141,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     from costspan.pipeline import Pipeline
     from costspan.price.book import PriceBook
 
-    provider, _ = sdk.find_provider(tracer_provider, settings)
+    provider, ours = sdk.find_provider(tracer_provider, settings)
     book = PriceBook(settings.prices)
     writer = _writer(settings, provider)
     sinks = tuple(_sinks(settings)) + tuple(each for each in (writer, on_run) if each is not None)
@@ -152,6 +152,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
     SWITCH.provider = provider
+    SWITCH.provider_is_ours = ours
     SWITCH.estimate = settings.estimate and _tokenizer()
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
     running.roads = [*_roads(settings, meters, provider), *((writer,) if writer is not None else ())]

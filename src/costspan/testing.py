@@ -8,7 +8,8 @@
         assert provider.log[0].agent == "PM"
 
 Addresses: `openai_url` (chat, responses, completions, embeddings), `anthropic_url` (messages, beta, count_tokens, batches),
-`azure_url` (as `azure_endpoint`), `vertex_url`, `bedrock_url`, `gateway_url` (OpenAI chat, never tells a stream's usage).
+`azure_url` (as `azure_endpoint`), `gemini_url`, `vertex_url`, `bedrock_url`, `gateway_url` (OpenAI chat, never tells a
+stream's usage).
 
 Who asks: `[[agent:NAME]]` anywhere in the system text, else in the newest message that has it; else "unknown".
 

@@ -27,3 +27,35 @@ def test_a_workflow_inside_a_workflow_is_only_a_link() -> None:
     nested = {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": "Researcher", "gen_ai.workflow.nested": True}
     assert read(span(SCOPE, nested)) is None
     assert meaning(SCOPE, nested | {"gen_ai.workflow.nested": False}).name == "Researcher"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("invoke_agent Dev", "agent"),
+        ("execute_tool lookup", "tool"),
+        ("generate_content gemini-2.5-flash", "call"),
+        ("invocation", "run"),
+    ],
+)
+def test_a_span_that_has_no_attributes_yet_is_known_by_its_name(name: str, kind: str) -> None:
+    reading = read(span(SCOPE, {}, name=name))
+    assert reading is not None
+    assert reading.kind == kind
+
+
+@pytest.mark.parametrize("name", ["execute_tool (merged)", "handle_context_caching", "execute_node x"])
+def test_plumbing_is_nothing(name: str) -> None:
+    assert read(span(SCOPE, {"gen_ai.operation.name": "execute_tool"} if "tool" in name else {}, name=name)) is None
+
+
+def test_a_span_around_a_call_repeats_it() -> None:
+    repeated = {key: value for key, value in CALL.items() if "operation" not in key} | {"gen_ai.system": "gcp.vertex.agent"}
+    reading = read(span(SCOPE, repeated | {"gen_ai.request.model": "openai/gpt-5-mini"}, name="call_llm"))
+    assert reading is not None
+    assert (reading.kind, reading.repeats_children, reading.provider, reading.usage.output_tokens) == (
+        "call",
+        True,
+        "openai",
+        380,
+    )

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from costspan.demo import wire_anthropic, wire_openai, wire_openai_responses
+from costspan.demo import wire_anthropic, wire_gemini, wire_openai, wire_openai_responses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +26,7 @@ class Wire:
 
 
 _MESSAGES = Wire(wire_anthropic.read, wire_anthropic.write, wire_anthropic.stream, "msg_")
+_GEMINI = Wire(wire_gemini.read, wire_gemini.write, wire_gemini.stream, "")
 _COUNT = Wire(wire_anthropic.read, wire_anthropic.write_count, None, "", free=True)
 
 WIRES = {
@@ -40,9 +41,14 @@ WIRES = {
     "/count-tokens:rawPredict": _COUNT,
     "/invoke": _MESSAGES,
     "/invoke-with-response-stream": _MESSAGES,
+    ":generateContent": _GEMINI,
+    ":streamGenerateContent": _GEMINI,
 }
-"""By the end of the path, the longest first where one ends another. Vertex has the colons, Bedrock the invocations."""
-_MODEL = re.compile(r"/(?:models|model)/([^/]+?)(?::rawPredict|:streamRawPredict|/invoke|/invoke-with-response-stream)$")
+"""By the end of the path, the longest first where one ends another. Vertex and Gemini have colons, Bedrock the invocations."""
+_MODEL = re.compile(
+    r"/(?:models|model)/([^/]+?)"  # the model
+    r"(?::rawPredict|:streamRawPredict|:generateContent|:streamGenerateContent|/invoke|/invoke-with-response-stream)$"
+)
 _COUNTED = "count-tokens"
 BEDROCK_STREAM = "/invoke-with-response-stream"
 
@@ -54,12 +60,12 @@ def wire_for(path: str) -> Wire | None:
 
 
 def of_path(path: str) -> dict[str, Any]:
-    """What Vertex and Bedrock have in the path: the model, and whether to stream."""
+    """What Vertex, Gemini and Bedrock have in the path: the model, and whether to stream."""
     told: dict[str, Any] = {}
     model = _MODEL.search(path)
     if model and model.group(1) != _COUNTED:
         told["model"] = model.group(1)
-    if path.endswith((":streamRawPredict", BEDROCK_STREAM)):
+    if path.endswith((":streamRawPredict", ":streamGenerateContent", BEDROCK_STREAM)):
         told["stream"] = True
     return told
 

@@ -1,4 +1,4 @@
-"""A model provider on loopback: speaks OpenAI's and Anthropic's APIs, answers from a seed or a script, keeps a log.
+"""A model provider on loopback: speaks OpenAI's, Anthropic's and Gemini's APIs, answers from a seed or a script, keeps a log.
 
 In a thread (tests): `with FakeProvider(seed=1) as provider: …`. In a process of its own (the demo):
 `with ProviderProcess(seed=1) as provider: …`, or by hand `python -m costspan.demo.provider --seed 1 --log FILE`.
@@ -50,6 +50,11 @@ class Addresses:
     @property
     def anthropic_url(self) -> str:
         """`base_url` of an Anthropic client."""
+        return self.url
+
+    @property
+    def gemini_url(self) -> str:
+        """`base_url` in the HttpOptions of a google-genai client, or of ADK's `Gemini`."""
         return self.url
 
     @property

@@ -62,10 +62,18 @@ ROWS: Final = (
         "agents",
         "agents.tracing.provider",
         "costspan.instrument.openai_agents",
-        "openai",
+        "openai-agents",
         ("run", "agent", "tool", "call"),
     ),
-    Row("pydantic_ai", "pydantic_ai", "pydantic_ai", "costspan.instrument.pydantic_ai", "openai", ("agent", "tool", "call")),
+    Row("pydantic_ai", "pydantic_ai", "pydantic_ai", "costspan.instrument.pydantic_ai", "pydantic-ai", ("agent", "tool", "call")),
+    Row(
+        "google_adk",
+        "google.adk",
+        "google.adk.telemetry",
+        "costspan.instrument.google_adk",
+        "google-adk",
+        ("run", "agent", "tool", "call"),
+    ),
 )
 
 
@@ -102,16 +110,24 @@ class Adapters:
         self.active.clear()
 
 
+def _installed(package: str) -> bool:
+    """True when it could be imported. Of a name with a dot the outer package is loaded, and may be missing."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def switch_on(names: Iterable[str] | None = None) -> Adapters:
     """Switch on the named frameworks, or every one that is installed. A name that is unknown or not installed raises."""
     rows = {row.name: row for row in ROWS}
     adapters = Adapters()
     for name in rows if names is None else names:
-        row = rows.get(name)
+        row = rows.get(name.replace("-", "_"))
         if row is None:
             message = f"no adapter named {name!r}; there are: {', '.join(sorted(rows))}"
             raise SettingsError(message)
-        if importlib.util.find_spec(row.requires) is not None:
+        if _installed(row.requires):
             adapters.add(row)
         elif names is not None:
             message = f"{row.name} is not installed: pip install 'costspan[{row.extra}]'"

@@ -137,7 +137,7 @@ def owner_of(kind: str, name: str | None, outer: Owner) -> Owner:
     if kind == STEP:
         return Owner(outer.workflow, outer.agent, name, outer.tool)
     if kind == RUN:
-        return Owner(name or outer.workflow, outer.agent, outer.step, outer.tool)
+        return Owner(outer.workflow or name, outer.agent, outer.step, outer.tool)
     return outer
 
 
@@ -320,11 +320,13 @@ class Switch:
 
     `ask_stream_usage`: ask providers for the usage of streams whose caller has not, and hide the extra chunk.
     `estimate`: keep the texts of a call until it ends, for an estimate should its provider tell no usage.
-    `provider`: the TracerProvider, for frameworks that write spans of their own and are told where to.
+    `provider`: the TracerProvider, for frameworks that write spans of their own and are told where to; `provider_is_ours`:
+    the program had set up none.
     """
 
     spans: Spans | None = None
     provider: TracerProvider | None = None
+    provider_is_ours: bool = False
     estimate: bool = False
     ask_stream_usage: bool = False
 
