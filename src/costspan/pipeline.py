@@ -14,12 +14,12 @@ from costspan import conventions as c
 from costspan import guard
 from costspan.account.booking import make_call
 from costspan.account.ledger import Ledger, Node, RunState, node_attributes
-from costspan.account.meters import Exemplar, Meters
+from costspan.account.meters import Ended, Meters
 from costspan.account.settling import Place, Settling
 from costspan.account.waste import Asked
 from costspan.normalise import span_costspan
 from costspan.readings import Reading, SpanRecord
-from costspan.records import AGENT, CALL, NO_USAGE, REMOTE, RUN, TOOL, Call, Owner, Run, Totals, Usage
+from costspan.records import AGENT, CALL, REMOTE, RUN, TOOL, Call, Owner, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,15 +28,14 @@ if TYPE_CHECKING:
     from costspan.price.book import PriceBook
 
 _NAMES_WORKFLOW = frozenset({RUN, AGENT})
-PART = "part of a run that another process has begun"
 """Kinds of units that may name a workflow; steps and tools are in the one that is around them."""
+PART = "part of a run that another process has begun"
 
 
 class End(NamedTuple):
-    """What the metrics want to know of a run, agent, step or tool that has ended."""
+    """What the metrics want to know of a tool or a run that has ended."""
 
-    trace_id: int
-    span_id: int
+    span_id: str
     started_ns: int
     ended_ns: int
     outcome: str
@@ -71,11 +70,10 @@ class Pipeline:
             return
         node = parent if isinstance(parent, Node) else None
         unit.state = self.ledger.open(unit.kind, unit.name, node, None if node is not None else self._run(unit))
-        owner = unit.owner
         if unit.kind == TOOL:
-            self.meters.known(agent=owner.agent, tool=unit.name)
+            self.meters.known_tool(unit.owner.agent, unit.name)
         if node is None or unit.kind in _NAMES_WORKFLOW:
-            self.meters.known(workflow=owner.workflow)
+            self.meters.known_workflow(unit.owner.workflow)
 
     @guard.guarded("load prices")
     def _load_prices(self) -> None:
@@ -103,7 +101,8 @@ class Pipeline:
                 if self.settling.folding:
                     self.settling.scope_ended(record, reading)
                 self.ledger.keep(node.run, record, reading)
-        self._scope_ended(node, unit.owner, _end_of_unit(unit, ended_ns))
+        if node.kind == TOOL or node.parent is None:
+            self._scope_ended(node, unit.owner, _end_of_unit(unit, ended_ns))
         return node_attributes(node)
 
     def _call_closing(self, unit: Unit, node: Node | None, ended_ns: int) -> Mapping[str, str | int | float | bool]:
@@ -121,7 +120,7 @@ class Pipeline:
     def unit_ended(self, node: Node, owner: Owner, record: SpanRecord, reading: Reading) -> None:
         """Somebody else's run, agent, step or tool has ended. The outermost one ends its run."""
         self.ledger.keep(node.run, record, reading)
-        end = End(record.trace_id, record.span_id, record.start_ns, record.end_ns, reading.outcome)
+        end = End(f"{record.span_id:016x}", record.start_ns, record.end_ns, reading.outcome)
         self._scope_ended(node, owner, end)
 
     def _scope_ended(self, node: Node, owner: Owner, end: End) -> None:
@@ -134,7 +133,7 @@ class Pipeline:
             self._finish(run, node, end)
 
     def _tool(self, node: Node, owner: Owner, end: End) -> None:
-        exemplar = Exemplar(f"{end.trace_id:032x}", f"{end.span_id:016x}", end.ended_ns)
+        exemplar = (node.run.trace_hex, end.span_id, end.ended_ns)
         seconds = max(0, end.ended_ns - end.started_ns) / 1e9
         self.meters.tool(node.name, owner.agent, outcome=end.outcome, duration_seconds=seconds, exemplar=exemplar)
         inside = node.subtree
@@ -145,7 +144,7 @@ class Pipeline:
         """The outermost unit has ended: metrics of the run, its record for whoever wants it."""
         if not self.sinks:
             if not run.part:
-                self.meters.run(bare_run(run, node, end))
+                self.meters.run_ended(_bare(run, node, end))
             return
         for one in self.assemble(run):
             if not run.part:
@@ -212,22 +211,15 @@ def call_attributes(call: Call, *, metered: bool) -> dict[str, str | int | float
 
 
 def _end_of_unit(unit: Unit, ended_ns: int) -> End:
-    context = unit.span.get_span_context()
     failed = c.ERROR_TYPE in unit.attributes
     ended = span_costspan.outcome(unit.attributes, error=False) if failed else "ok"
-    return End(context.trace_id, context.span_id, unit.started_ns, ended_ns, ended)
+    return End(f"{unit.span.get_span_context().span_id:016x}", unit.started_ns, ended_ns, ended)
 
 
-def bare_run(run: RunState, node: Node, end: End) -> Run:
-    """Just enough of a run for its metrics, where nobody asked for the record."""
+def _bare(run: RunState, node: Node, end: End) -> Ended:
+    """A run from its running totals, where nobody asked for the record."""
     total = node.subtree
-    usage = Usage(total.input_tokens, total.output_tokens) if total.told else NO_USAGE
-    return Run(
-        id=run.id,
-        workflow=run.workflow,
-        started_ns=run.started_ns,
-        ended_ns=end.ended_ns,
-        outcome=end.outcome,
-        trace_ids=(f"{run.trace_id:032x}",),
-        totals=Totals(calls=total.calls, usage=usage, cost_usd=total.cost_usd if total.priced else None),
-    )
+    tokens = total.input_tokens + total.output_tokens if total.told else None
+    cost = total.cost_usd if total.priced else None
+    seconds = max(0, end.ended_ns - run.started_ns) / 1e9
+    return Ended(run.workflow, end.outcome, seconds, total.calls, tokens, cost, run.trace_hex, end.ended_ns)

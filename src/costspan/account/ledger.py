@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
 from costspan.account.waste import Asked
-from costspan.records import AGENT, MONEY, RUN, STEP, TOOL, ZERO, ActiveRun
+from costspan.records import AGENT, MONEY, ZERO, ActiveRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,15 +54,22 @@ class Sum:
             self.cost_usd = MONEY.add(self.cost_usd, cost_usd)
 
 
+NOTHING: Final = Sum()
+"""The sums of a node that no call was booked into; never added to."""
+
+
 class RunState:
     """A run in flight: what `/debug/runs`, the gauges and at its end the record need."""
 
-    __slots__ = ("asked", "calls", "dropped_spans", "ended", "id", "part", "spans", "started_ns", "trace_id", "workflow")
+    __slots__ = (
+        "asked", "calls", "dropped_spans", "ended", "id", "part", "spans", "started_ns", "trace_hex", "trace_id", "workflow",
+    )  # fmt: skip
 
     def __init__(self, run_id: str, workflow: str | None, trace_id: int, started_ns: int) -> None:
         self.id = run_id
         self.workflow = workflow
         self.trace_id = trace_id
+        self.trace_hex = f"{trace_id:032x}"
         self.started_ns = started_ns
         self.spans: list[tuple[SpanRecord, Reading | None]] = []
         self.calls: dict[int, Call] = {}
@@ -83,8 +90,8 @@ class Node:
         self.name = name
         self.parent = parent
         self.run = run
-        self.own = Sum()
-        self.subtree = Sum()
+        # Most tools make no calls, and so never need sums of their own.
+        self.own = self.subtree = NOTHING
 
 
 class Ledger:
@@ -118,21 +125,16 @@ class Ledger:
         amounts = usage.input_tokens, usage.output_tokens, None if call.cost is None else call.cost.amount_usd
         with self.lock:
             at: Node | None = node
-            wanted = {AGENT, STEP, TOOL, RUN}
+            nearest: set[str] | None = set()
             while at is not None:
+                if at.subtree is NOTHING:
+                    at.own, at.subtree = Sum(), Sum()
                 at.subtree.add(*amounts)
-                if at.kind in wanted:
-                    self._own(at, wanted, amounts)
+                # `self` is told by the nearest unit of each kind; beyond the nearest agent they are somebody else's.
+                if nearest is not None and at.kind not in nearest:
+                    at.own.add(*amounts)
+                    nearest = None if at.kind == AGENT else {*nearest, at.kind}
                 at = at.parent
-
-    @staticmethod
-    def _own(node: Node, wanted: set[str], amounts: tuple[int | None, int | None, Decimal | None]) -> None:
-        """`self` of the nearest unit of each kind; beyond the nearest agent, tools, steps and runs are somebody else's."""
-        node.own.add(*amounts)
-        if node.kind == AGENT:
-            wanted.clear()
-        else:
-            wanted.discard(node.kind)
 
     def keep(self, run: RunState, record: SpanRecord, reading: Reading | None, call: Call | None = None) -> None:
         """Keep a span, and the call that it was booked as, for the run's record."""
@@ -159,7 +161,7 @@ class Ledger:
                 ActiveRun(
                     id=run.id,
                     workflow=run.workflow,
-                    trace_id=f"{run.trace_id:032x}",
+                    trace_id=run.trace_hex,
                     started_ns=run.started_ns,
                     calls=node.subtree.calls,
                     tokens=node.subtree.input_tokens + node.subtree.output_tokens,

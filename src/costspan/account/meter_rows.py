@@ -10,6 +10,7 @@ from costspan.records import ESTIMATED, MONEY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from costspan.account.meters import Ended
     from costspan.account.series import Buckets, Family, Origin, Series, Single
     from costspan.records import Call, Cost
 
@@ -153,3 +154,59 @@ class Row:
         optional = (self._first, self._input, self._output, self._context, self._largest)
         fixed = (self._calls, self._workflow, self._duration)
         return [*self._tokens.values(), *self._cost.values(), *fixed, *(one for one in optional if one is not None)]
+
+
+class ToolRow:
+    """The series of all calls of one tool by one agent with one outcome. Used under the lock of `Meters` only."""
+
+    __slots__ = ("_calls", "_duration")
+
+    def __init__(self, key: tuple[str | None, str | None, str], families: Mapping[str, Family]) -> None:
+        self._calls = families[names.TOOL_CALLS].single(key)
+        self._duration = families[names.TOOL_DURATION].buckets((key[1],))
+
+    def book(self, seconds: float | None, origin: Origin | None) -> None:
+        """Add one call; a duration that is not known is not observed."""
+        single = self._calls
+        single.value += 1
+        single.last = 1
+        if origin is not None:
+            single.origin = origin
+        if seconds is not None:
+            self._duration.observe(seconds, origin)
+
+    def series(self) -> tuple[Series, ...]:
+        """Every series that a booking of this row may have changed."""
+        return self._calls, self._duration
+
+
+class RunRow:
+    """The series of all runs of one workflow with one outcome. Used under the lock of `Meters` only."""
+
+    __slots__ = ("_calls", "_cost", "_duration", "_runs", "_tokens")
+
+    def __init__(self, key: tuple[str | None, str], families: Mapping[str, Family]) -> None:
+        workflow = (key[0],)
+        self._runs = families[names.RUNS].single(key)
+        self._duration = families[names.RUN_DURATION].buckets(workflow)
+        self._calls = families[names.RUN_CALLS].buckets(workflow)
+        self._tokens = families[names.RUN_TOKENS].buckets(workflow)
+        self._cost = families[names.RUN_COST_USD].buckets(workflow)
+
+    def book(self, run: Ended, origin: Origin | None) -> None:
+        """Add one run."""
+        single = self._runs
+        single.value += 1
+        single.last = 1
+        if origin is not None:
+            single.origin = origin
+        self._duration.observe(run.duration_seconds, origin)
+        self._calls.observe(run.calls, origin)
+        if run.tokens is not None:
+            self._tokens.observe(run.tokens, origin)
+        if run.cost_usd is not None:
+            self._cost.observe_money(run.cost_usd, _add(self._cost.total, run.cost_usd), origin)
+
+    def series(self) -> tuple[Series, ...]:
+        """Every series that a booking of this row may have changed."""
+        return self._runs, self._duration, self._calls, self._tokens, self._cost

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan import conventions as names
-from costspan.account.meter_rows import Row, RowKey
+from costspan.account.meter_rows import Row, RowKey, RunRow, ToolRow
 from costspan.account.meter_state import MeterState
 from costspan.normalise.partition import partition
 from costspan.records import ESTIMATED, MISSING, REPORTED, Usage
@@ -36,6 +36,19 @@ class Exemplar(NamedTuple):
     at_ns: int
 
 
+class Ended(NamedTuple):
+    """A finished run, as its metrics want it. What is None is not known and not observed (it is not 0)."""
+
+    workflow: str | None
+    outcome: str
+    duration_seconds: float
+    calls: int
+    tokens: int | None
+    cost_usd: Decimal | None
+    trace_id: str
+    ended_ns: int
+
+
 class Meters(MeterState):
     """Every metric of `conventions.LABELS`, with bounded labels.
 
@@ -49,7 +62,10 @@ class Meters(MeterState):
     def _begin(self) -> None:
         super()._begin()
         self._rows: dict[tuple[str | None, ...], Row] = {}
+        self._tools: dict[tuple[str | None, str | None, str], ToolRow] = {}
+        self._runs: dict[tuple[str | None, str], RunRow] = {}
         self._known: set[tuple[str | None, ...]] = set()
+        self._workflows: set[str | None] = {None}
         self._unattributed = self._families[names.UNATTRIBUTED_TOKENS].single(())
 
     def call(self, call: Call) -> None:
@@ -108,13 +124,23 @@ class Meters(MeterState):
         *,
         outcome: str = "ok",
         duration_seconds: float | None = None,
-        exemplar: Exemplar | None = None,
+        exemplar: Origin | None = None,
     ) -> None:
         """Book one tool call of an agent; `duration_seconds` None is not observed."""
+        key = (agent, tool, outcome)
         with self._lock:
-            self._count(names.TOOL_CALLS, (agent, tool, outcome), 1, exemplar)
-            if duration_seconds is not None:
-                self._observe(names.TOOL_DURATION, (tool,), duration_seconds, exemplar)
+            row = self._tools.get(key)
+            if row is None:
+                row = self._tool_row(key)
+            row.book(duration_seconds, exemplar)
+            if self.mirror is not None:
+                self.mirror(row.series())
+
+    def _tool_row(self, key: tuple[str | None, str | None, str]) -> ToolRow:
+        if len(self._tools) >= ROWS_MAX:
+            self._tools.clear()
+        row = self._tools[key] = ToolRow(key, self._families)
+        return row
 
     def tool_tokens(
         self,
@@ -122,7 +148,7 @@ class Meters(MeterState):
         part: str,
         tokens: int | None,
         cost_usd: Decimal | None = None,
-        exemplar: Exemplar | None = None,
+        exemplar: Origin | None = None,
     ) -> None:
         """Book a part of the tool bill, one of `conventions.TOOL_PARTS`; None is not known and not booked."""
         with self._lock:
@@ -132,28 +158,38 @@ class Meters(MeterState):
                 self._count(names.TOOL_COST_USD, (tool, part), cost_usd, exemplar)
 
     def run(self, run: Run) -> None:
-        """Book one finished run. An unknown cost or token count is not observed (it is not 0)."""
+        """Book one finished run from its record."""
+        total = run.totals
         trace_id = run.trace_ids[0] if run.trace_ids else ""
-        origin = (trace_id, "", run.ended_ns or self._clock()) if trace_id else None
-        labels = (run.workflow,)
+        told = run.workflow, run.outcome, run.duration_seconds, total.calls, total.usage.total_tokens, total.cost_usd
+        self.run_ended(Ended(*told, trace_id, run.ended_ns))
+
+    def run_ended(self, run: Ended) -> None:
+        """Book one finished run."""
+        origin = (run.trace_id, "", run.ended_ns or self._clock()) if run.trace_id else None
+        key = (run.workflow, run.outcome)
         with self._lock:
-            self._count(names.RUNS, (run.workflow, run.outcome), 1, origin)
-            self._observe(names.RUN_DURATION, labels, run.duration_seconds, origin)
-            self._observe(names.RUN_CALLS, labels, run.totals.calls, origin)
-            tokens = run.totals.usage.total_tokens
-            if tokens is not None:
-                self._observe(names.RUN_TOKENS, labels, tokens, origin)
-            if run.totals.cost_usd is not None:
-                self._observe_money(names.RUN_COST_USD, labels, run.totals.cost_usd, origin)
+            row = self._runs.get(key)
+            if row is None:
+                row = self._run_row(key)
+            row.book(run, origin)
+            if self.mirror is not None:
+                self.mirror(row.series())
         if self.mirror is not None:
             self.refresh_gauges()
+
+    def _run_row(self, key: tuple[str | None, str]) -> RunRow:
+        if len(self._runs) >= ROWS_MAX:
+            self._runs.clear()
+        row = self._runs[key] = RunRow(key, self._families)
+        return row
 
     def duplicate(self, kept_scope: str, dropped_scope: str) -> None:
         """Book one span that de-duplication folded into another; scopes are given as instrumentations write them."""
         with self._lock:
             self._count(names.DUPLICATE_SPANS, (scope_family(kept_scope), scope_family(dropped_scope)), 1, None)
 
-    def add(self, metric: str, labels: tuple[str | None, ...], amount: int | Decimal, exemplar: Exemplar | None = None) -> None:
+    def add(self, metric: str, labels: tuple[str | None, ...], amount: int | Decimal, exemplar: Origin | None = None) -> None:
         """Add to any counter of `conventions` by name (budgets use it); labels in the order of `conventions.LABELS`."""
         with self._lock:
             self._count(metric, labels, amount, exemplar)
@@ -190,14 +226,25 @@ class Meters(MeterState):
             family = self._families
             if workflow is not None:
                 family[names.WORKFLOW_COST_USD].get((workflow,))
-                family[names.RUNS].get((workflow, "ok"))
-                for metric in (names.RUN_COST_USD, names.RUN_TOKENS, names.RUN_DURATION, names.RUN_CALLS):
-                    family[metric].get((workflow,))
+                self._run_row((workflow, "ok"))
             if model is not None:
                 self._known_call(RowKey(provider, model, agent, workflow, REPORTED, "table", "ok"))
             if tool is not None:
-                family[names.TOOL_CALLS].get((agent, tool, "ok"))
-                family[names.TOOL_DURATION].get((tool,))
+                self._tool_row((agent, tool, "ok"))
+
+    def known_tool(self, agent: str | None, tool: str | None) -> None:
+        """`known` of a tool: the short way, taken whenever one begins."""
+        if (agent, tool, "ok") not in self._tools:
+            self.known(agent=agent, tool=tool)
+
+    def known_workflow(self, workflow: str | None) -> None:
+        """`known` of a workflow: the short way, taken whenever a run or an agent begins."""
+        if workflow not in self._workflows:
+            self.known(workflow=workflow)
+            with self._lock:
+                if len(self._workflows) >= ROWS_MAX:
+                    self._workflows = {None}
+                self._workflows.add(workflow)
 
     def _known_call(self, key: RowKey) -> None:
         row = self._rows.get(key)

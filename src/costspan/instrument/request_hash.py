@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 VALUES_MAX: Final = 20_000
 """Values of a request that are looked at; a longer one has no number."""
 _PLAIN: Final = frozenset({str, int, float, bool, type(None), bytes})
+_64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _HOLDERS: Final = frozenset({list, tuple, dict})
 
 
@@ -29,12 +30,13 @@ def request_hash(*parts: object) -> str | None:
         number = _number(parts, left)
     except (_Unreadable, RecursionError):
         return None
-    return f"{number & 0xFFFF_FFFF_FFFF_FFFF:016x}"
+    return f"{number & _64_BITS:016x}"
 
 
 def message_hash(model: str | None, messages: Iterable[Any]) -> str | None:
     """The number of a conversation in LangChain's messages; read past pydantic, since this runs before every call."""
     parts: list[object] = [model]
+    is_text = True
     for message in messages:
         fields = message.__dict__
         kind, content, calls = fields["type"], fields["content"], fields.get("tool_calls")
@@ -42,6 +44,9 @@ def message_hash(model: str | None, messages: Iterable[Any]) -> str | None:
             parts.append(hash((kind, content)))
         else:
             parts += (kind, content, calls)
+            is_text = False
+    if is_text and len(parts) <= VALUES_MAX:
+        return f"{hash(tuple(parts)) & _64_BITS:016x}"
     return request_hash(*parts)
 
 

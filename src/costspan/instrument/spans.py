@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import context as otel_context
@@ -128,6 +129,7 @@ def owner_within(unit: Unit | None) -> Owner:
     return NOBODY if unit is None else unit.owner
 
 
+@lru_cache(maxsize=4096)
 def owner_of(kind: str, name: str | None, outer: Owner) -> Owner:
     """The owner of what runs inside a unit of this kind and name that is itself inside `outer`."""
     if kind == AGENT:
@@ -199,6 +201,8 @@ class Spans:
     def __init__(self, tracer: Tracer, desk: Desk) -> None:
         self.tracer = tracer
         self.desk = desk
+        self._tell_opened = guard.guarded("desk.opened")(desk.opened)
+        self._ask_closing = guard.guarded("desk.closing")(desk.closing)
         self._open: dict[int, Unit] = {}
 
     def open(
@@ -231,14 +235,6 @@ class Spans:
         if len(opened) > OPEN_MAX:
             self.close(opened[next(iter(opened))], error=Interrupted())
         return unit
-
-    @guard.guarded("desk.opened")
-    def _tell_opened(self, unit: Unit) -> None:
-        self.desk.opened(unit)
-
-    @guard.guarded("desk.closing")
-    def _ask_closing(self, unit: Unit, ended_ns: int) -> Mapping[str, AttributeValue]:
-        return self.desk.closing(unit, ended_ns)
 
     def close(
         self,

@@ -7,10 +7,10 @@ Content is never touched, only named fields are read, so an SDK object costs a f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
+from costspan.frozen import frozen
 from costspan.records import MISSING, NO_USAGE, REPORTED, Usage
 
 COUNT_MAX: Final = 10**12
@@ -36,7 +36,7 @@ class SideUsage(NamedTuple):
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Extracted:
     """What one payload tells. `provider` is an OTel GenAI name where known, `model` as the provider wrote it.
 
@@ -79,6 +79,8 @@ def first(source: object, *names: str) -> object:
 
 def text(value: object) -> str | None:
     """A non-empty string, or the value of a string enum; anything else is None."""
+    if value is None or type(value) is str:
+        return value or None
     if isinstance(value, str) and value:
         inner = getattr(value, "value", value)
         return inner if isinstance(inner, str) else str(value)

@@ -68,8 +68,10 @@ def read(record: SpanRecord) -> Reading | None:
 def _call(record: SpanRecord) -> Reading:
     attributes = record.attributes
     texts: list[Any] = [*map(attributes.get, _TEXTS)]
-    if not _TEXTUAL.issuperset(map(type, texts)) or "" in texts:
-        texts = [_text(value) for value in texts]
+    for value in texts:
+        if value is not None and (type(value) is not str or not value):
+            texts = [_text(each) for each in texts]
+            break
     lengths, number, *named = texts
     # By position, and nothing that is rare: this runs at the end of every call.
     fields: list[Any] = [CALL, DIALECT, None, *named, usage_from(attributes)]
@@ -92,10 +94,12 @@ def usage_from(attributes: Mapping[str, object]) -> Usage:
     counts: list[Any] = [*map(attributes.get, _COUNTS)]
     if counts[0] is None and counts[1] is None:
         return NO_USAGE
-    if not _COUNTABLE.issuperset(map(type, counts)) or min(filter(None, counts), default=0) < 0:
-        counts = [_count(value) for value in counts]
-        if counts[0] is None and counts[1] is None:
-            return NO_USAGE
+    for count in counts:
+        if count is not None and (type(count) is not int or count < 0):
+            counts = [_count(value) for value in counts]
+            if counts[0] is None and counts[1] is None:
+                return NO_USAGE
+            break
     counts.append(str(attributes.get(c.USAGE_SOURCE, REPORTED)))
     return Usage(*counts)
 
@@ -199,5 +203,3 @@ _OTHERS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
 }
 """Attributes that few calls have, and that are checked or changed on the way."""
 _RARER: Final = frozenset(_OTHERS)
-_TEXTUAL: Final = frozenset({str, type(None)})
-_COUNTABLE: Final = frozenset({int, type(None)})
