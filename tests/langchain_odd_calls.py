@@ -74,7 +74,8 @@ def outcome(run: Any) -> dict[str, Any]:
         except BaseException as error:
             causes = [type(error.__cause__).__name__, type(error.__context__).__name__]
             found = {"raised": [type(error).__name__, _RANDOM.sub("", str(error)), *causes]}
-        found["sent"] = [program.sync.sent, program.asynchronous.sent]
+        # What goes out side by side has no order of its own.
+        found["sent"] = [sorted(client.sent, key=repr) for client in (program.sync, program.asynchronous)]
         await program.finish()
         return found
 

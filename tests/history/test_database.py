@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written_to_can_be_read_from():
     (folder / "history.db").chmod(0o444)
     folder.chmod(0o555)
     code = """
-        import os, sys
+        import os, sys, urllib.parse  # as_uri() loads it later, from where nobody may read
         from pathlib import Path
         from costspan.errors import HistoryError
         from costspan.history import queries
