@@ -17,6 +17,7 @@ from costspan.records import Usage
 from costspan.testing import Reply, measure
 from sdk_cases import balanced, calls, collect, hello, needs, only_call, open_units
 from sdk_hosts import http as httpx2
+from sdk_hosts import streamed
 
 MODEL = "gpt-4o"
 TELL = {"stream_options": {"include_usage": True}}
@@ -287,6 +288,43 @@ def test_a_batch_is_one_call_however_often_it_is_looked_at(seen):
     call = only_call(seen)
     assert call["costspan.batch"] is True
     assert seen.tokens() == 1100
+
+
+def background(status, **more):
+    answer = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": MODEL,
+        "background": True,
+        "output": [],
+        "tools": [],
+    }
+    return {**answer, "status": status, **more}
+
+
+@needs(OpenAI, "responses")
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_made_in_the_background_is_one_call_however_often_it_is_looked_at(seen, stream):
+    usage = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100}
+    done = background("completed", usage=usage)
+    plain = {**done, "id": "resp_2", "background": False}
+    pieces = [{"type": "response.created", "response": background("queued")}, {"type": "response.completed", "response": done}]
+    answers = [streamed(pieces) if stream else background("queued"), background("in_progress"), done, done, plain]
+
+    def answer(request):
+        found = answers.pop(0)
+        return found if isinstance(found, httpx2.Response) else httpx2.Response(200, json=found)
+
+    http = httpx2.Client(transport=httpx2.MockTransport(answer))
+    client = OpenAI(api_key="none", http_client=http)
+    made = client.responses.create(model=MODEL, input="hello", background=True, stream=stream)
+    if stream:
+        assert len(list(made)) == 2
+    for _ in range(4):
+        client.responses.retrieve("resp_1")
+    assert "costspan.batch" not in only_call(seen)
+    assert (seen.tokens(), seen.metric("costspan_unreported_calls_total"), open_units()) == (1100, 0, [])
 
 
 # --- retries --------------------------------------------------------------------------------------------

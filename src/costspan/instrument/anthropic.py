@@ -88,7 +88,7 @@ class Anthropic:
         path = str(options.url).partition("?")[0].rstrip("/")
         method = str(options.method).lower()
         if method == "get" and path.endswith("/results") and "/messages/batches/" in path:
-            return Ask(c.CHAT, provider_of(client), None, batch=True)
+            return Ask(c.CHAT, provider_of(client), None, later=True)
         if method != "post" or not path.endswith(("/messages", "/complete")):
             return None
         body = options.json_data

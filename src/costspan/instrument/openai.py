@@ -46,8 +46,12 @@ _TELL_USAGE: Final = frozenset({"chat/completions", "completions"})
 """Where a stream tells its usage only when asked."""
 _WORDS: Final = ("messages", "input", "instructions", "prompt", "previous_response_id", "conversation")
 """Where a request has its words, or says where they are."""
+_UNDER_WAY: Final = frozenset({"queued", "in_progress"})
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_BATCHES_MAX: Final = 10_000
+_LATER: Final = frozenset({"batches", "responses"})
+"""What is asked for by its id until it is done: batches, and answers that are made in the background."""
+_READ_MAX: Final = 100_000
+"""Ids of such things that are remembered, so that reading them again counts nothing."""
 
 _CLASSES: Final = (("Azure", "azure.ai.openai"), ("Bedrock", "aws.bedrock"))
 _HOSTS: Final = (
@@ -152,7 +156,7 @@ class OpenAI:
 
     def __init__(self) -> None:
         self._patches = Patches()
-        self._batches: OrderedDict[str, None] = OrderedDict()
+        self._read: OrderedDict[str, None] = OrderedDict()
 
     def switch_on(self) -> None:
         self._patches.apply(sdk_hooks.points(self, "openai"))
@@ -164,12 +168,12 @@ class OpenAI:
         return Told()
 
     def ask(self, client: Any, options: Any, *, stream: bool) -> Ask | None:
-        """The call that these options make: a POST to one of `_OPERATIONS`, or the reading of a batch."""
+        """The call that these options make: a POST to one of `_OPERATIONS`, or the reading of what is told later."""
         parts = str(options.url).partition("?")[0].rstrip("/").rsplit("/", 2)
         path = "/".join(parts[-2:])
         method = str(options.method).lower()
-        if method == "get" and len(parts) > 1 and parts[-2] == "batches":
-            return Ask(c.CHAT, provider_of(client), None, batch=True)
+        if method == "get" and len(parts) > 1 and parts[-2] in _LATER:
+            return Ask(c.CHAT, provider_of(client), None, later=True)
         operation = _OPERATIONS.get(path) or _OPERATIONS.get(parts[-1])
         if method != "post" or operation is None:
             return None
@@ -180,6 +184,8 @@ class OpenAI:
         raw = raw_mode(options)
         streams = stream or get("stream") is True
         model = get("model")
+        if get("background") is True and not _inside_a_call():
+            return Ask(c.CHAT, provider_of(client), None, later=True)
         return Ask(
             operation,
             provider_of(client),
@@ -198,8 +204,7 @@ class OpenAI:
         """
         if not SWITCH.ask_stream_usage or (isinstance(options, dict) and "include_usage" in options):
             return False
-        around = asking()
-        return raw is None or (raw == "true" and around is not None and around.told is not None)
+        return raw is None or (raw == "true" and _inside_a_call())
 
     def with_usage_asked(self, options: Any) -> Any:
         """A shallow copy of the options with `stream_options.include_usage`; the host's own are left alone."""
@@ -210,18 +215,20 @@ class OpenAI:
         return changed
 
     def whole(self, data: dict[str, Any], ask: Ask, context: Context) -> None:
-        """A batch has been looked at: once it tells the usage of all its requests, they are one call."""
-        spans = SWITCH.spans
-        ident, usage = data.get("id"), data.get("usage")
-        if spans is None or not isinstance(ident, str) or not usage or not data.get("completed_at") or ident in self._batches:
+        """A batch, or an answer made in the background, has been looked at: once it tells its usage, it is one call."""
+        spans, told = SWITCH.spans, _told_later(data)
+        if spans is None or told is None:
             return
-        found = extract({"usage": usage, "model": data.get("model"), "id": ident})
-        if not found.usage.total_tokens:
+        found, batch = extract(told), "object" not in told
+        ident = found.response_id
+        if not ident or not found.usage.total_tokens or ident in self._read:
             return
-        self._batches[ident] = None
-        if len(self._batches) > _BATCHES_MAX:
-            self._batches.popitem(last=False)
-        attributes: dict[str, Any] = {c.OPERATION_NAME: c.CHAT, c.PROVIDER_NAME: ask.provider, c.BATCH: True}
+        self._read[ident] = None
+        if len(self._read) > _READ_MAX:
+            self._read.popitem(last=False)
+        attributes: dict[str, Any] = {c.OPERATION_NAME: c.CHAT, c.PROVIDER_NAME: ask.provider}
+        if batch:
+            attributes[c.BATCH] = True
         if found.model:
             attributes[c.REQUEST_MODEL] = found.model
         unit = spans.open(CALL, found.model, context=context, attributes=attributes)
@@ -229,6 +236,26 @@ class OpenAI:
 
     def item(self, item: Any, ask: Ask, context: Context) -> None:
         """OpenAI's batches are read as files, whose lines are not looked into."""
+
+
+def _told_later(data: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer, or what a batch says of all its requests, once it is done; None before that.
+
+    Events of a stream are looked into. An answer that was not made in the background was counted when it was asked for.
+    """
+    inner = data.get("response")
+    body = inner if type(inner) is dict and data.get("type") in _ENDS else data
+    if not body.get("usage"):
+        return None
+    if body.get("object") == "response":
+        return body if body.get("background") is True and body.get("status") not in _UNDER_WAY else None
+    return {name: body.get(name) for name in ("id", "model", "usage")} if body.get("completed_at") else None
+
+
+def _inside_a_call() -> bool:
+    """Whether the request is made on behalf of a framework's call."""
+    around = asking()
+    return around is not None and around.told is not None
 
 
 def raw_mode(options: Any) -> str | None:

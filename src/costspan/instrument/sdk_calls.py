@@ -43,8 +43,9 @@ _IN_WORDS: Final = frozenset({c.CHAT, c.TEXT_COMPLETION, c.EMBEDDINGS})
 class Ask:
     """What a request asks for, as far as it matters here.
 
-    `asked_usage`: we have asked the provider for the usage of a stream, and hide it from the host. `batch` marks the
-    reading of a batch's results. `words` is the request's number, see `request_hash.py`.
+    `asked_usage`: we have asked the provider for the usage of a stream, and hide it from the host. `later` marks the asking
+    for, and reading of, what is told later: results of a batch, an answer made in the background. `words` is the request's
+    number, see `request_hash.py`.
     """
 
     operation: str
@@ -53,7 +54,7 @@ class Ask:
     stream: bool = False
     raw: str | None = None
     asked_usage: bool = False
-    batch: bool = False
+    later: bool = False
     lengths: str | None = None
     words: str | None = None
 
@@ -192,7 +193,7 @@ class SdkCall:
         if not self.began:
             self.began = True
             self.first_ns = time.time_ns()
-        if self.ask.batch:
+        if self.ask.later:
             self.sdk.whole(data, self.ask, self.context)
             return
         told.note(data, stream=self.ask.stream)
@@ -215,7 +216,7 @@ class SdkCall:
         if self._skip:
             self._skip = False
             return True
-        if self.ask.batch:
+        if self.ask.later:
             self.sdk.item(item, self.ask, self.context)
         return False
 
@@ -284,7 +285,7 @@ class SdkCall:
 
     def hear(self, body: Any) -> None:
         """Keep the texts of this call until its end, where estimates are switched on."""
-        if SWITCH.estimate and self.ask.operation in _IN_WORDS:
+        if SWITCH.estimate and self.ask.operation in _IN_WORDS and not self.ask.later:
             self.heard = Heard()
             self.heard.request(body)
 

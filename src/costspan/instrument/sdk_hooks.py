@@ -74,8 +74,8 @@ def begin(sdk: Sdk, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     around = asking()
     call = SdkCall(sdk, ask, otel_context.get_current())
     call.hear(getattr(options, "json_data", None))
-    if ask.batch:
-        pass  # reading results is no call; each result is
+    if ask.later:
+        pass  # looking for results is no call; each result is
     elif around is None or not spans.is_open(around) or not around.leave(call):
         call.unit = spans.open(CALL, ask.model, attributes=call.opening(), started_ns=call.started_ns)
     call.enter()
