@@ -1,13 +1,15 @@
 """The history at size: `python benchmarks/history.py [SPANS]` (default 5,000,000).
 
 Fills a file with runs of 16 spans over ninety days through the same tables that `costspan serve` writes (runs are made once and
-written many times under other ids, so that filling takes minutes), then times what pages ask: the overview, a day, lists of
-runs, one run of 1,000 and of 5,000 spans, and counts bytes for each span. `--keep FILE` leaves the file for other measurements.
+written many times under other ids, so that filling takes minutes), counts bytes for each span, then asks for the pages as a
+browser does, among them a run of 1,000 and one of 5,000 spans: processor time and time on the clock, medians of some requests.
+`--keep FILE` leaves the file for other measurements, and takes one that is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import secrets
 import statistics
@@ -16,15 +18,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
+
 from costspan.account.assemble import assemble
 from costspan.account.booking import make_call
-from costspan.history import queries, run_queries
 from costspan.history.books import Entry
 from costspan.history.database import Database
 from costspan.history.store import Store
 from costspan.intake.otlp import decode_protobuf
 from costspan.normalise.dialects import read
 from costspan.price.book import PriceBook
+from costspan.server.app import create_app
+from costspan.server.context import Context, Options
 from otlp_load import SPANS_PER_RUN, Load
 
 DAYS = 90
@@ -111,25 +116,39 @@ def big_run(store: Store, spans: int):
     return run.id
 
 
-def timed(question, times: int = 7) -> float:
-    """Milliseconds of the median of some answers."""
+def sized_runs(database: Database) -> dict[int, str]:
+    """The ids of a run of 1,000 and of one of 5,000 spans; written if they are not there."""
+    found = {}
+    with database.reading() as db:
+        for run_id, trace_id in db.execute("SELECT run_id, trace_id FROM runs ORDER BY calls DESC LIMIT 2"):
+            key = "SELECT count(*) FROM spans WHERE trace = (SELECT id FROM traces WHERE trace_id = ?)"
+            found[db.execute(key, (trace_id,)).fetchone()[0]] = run_id
+    store = Store(database)
+    return {spans: found.get(spans) or big_run(store, spans) for spans in (1000, 5000)}
+
+
+async def timed(client: httpx.AsyncClient, path: str, times: int = 7) -> dict[str, float]:
+    """One page: its milliseconds, of the processor and on the clock, and how large it is."""
     spent = []
     for _ in range(times):
-        began = time.perf_counter()
-        question()
-        spent.append(time.perf_counter() - began)
-    return round(statistics.median(spent) * 1000, 2)
+        began, clock = time.process_time(), time.perf_counter()
+        answer = (await client.get(path)).raise_for_status()
+        spent.append((time.process_time() - began, time.perf_counter() - clock))
+    cpu, wall = (round(statistics.median(each) * 1000, 1) for each in zip(*spent, strict=True))
+    return {"cpu_ms": cpu, "wall_ms": wall, "kb": len(answer.content) >> 10}
 
 
-def overview(db) -> None:
-    """Everything that the first page shows of ninety days."""
-    since = NOW_NS - DAYS * DAY_NS
-    queries.total(db, since_ns=since)
-    queries.by(db, ("day", "model"), since_ns=since)
-    queries.by(db, ("agent",), since_ns=since)
-    queries.by(db, ("workflow",), since_ns=since)
-    run_queries.count_runs(db)
-    run_queries.runs(db, limit=10)
+async def pages(database: Database) -> dict[str, dict[str, float]]:
+    """What the server does for each page, from the request to the last byte of the answer."""
+    runs = sized_runs(database)
+    paths = {f"run of {spans:,} spans": f"/run?id={run_id}" for spans, run_id in runs.items()}
+    paths |= {"overview, 30 days": "/", "overview, 90 days": "/?days=90", "overview, 365 days": "/?days=365"}
+    paths |= {"runs": "/runs", "dearest runs": "/runs?sort=cost", "runs, search": "/runs?q=pipeline"}
+    paths |= {name: f"/{name}?days=365" for name in ("tools", "models", "measurement")}
+    app = create_app(Context(database, Options()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        await client.get("/")
+        return {name: await timed(client, path) for name, path in paths.items()}
 
 
 def main() -> None:
@@ -149,21 +168,8 @@ def main() -> None:
     with database.reading() as db:
         (count,) = db.execute("SELECT count(*) FROM spans").fetchone()
     size = path.stat().st_size
-    sizes = {spans: big_run(store, spans) for spans in (1000, 5000)}
     found = {"spans": count, "file_mb": size >> 20, "bytes_per_span": round(size / count)}
-    with database.reading() as db:
-        found["overview_ms"] = timed(lambda: overview(db))
-        found["total_ms"] = timed(lambda: queries.total(db))
-        found["by_day_model_ms"] = timed(lambda: queries.by(db, ("day", "model")))
-        found["by_hour_today_ms"] = timed(lambda: queries.by(db, ("hour",), since_ns=NOW_NS - DAY_NS))
-        found["tools_ms"] = timed(lambda: queries.tools(db))
-        found["models_ms"] = timed(lambda: queries.models(db))
-        found["runs_newest_50_ms"] = timed(lambda: run_queries.runs(db))
-        found["runs_dearest_50_ms"] = timed(lambda: run_queries.runs(db, sort="cost"), 3)
-        found["runs_search_ms"] = timed(lambda: run_queries.runs(db, run_queries.RunFilter(text="pipeline")), 3)
-        for spans, run_id in sizes.items():
-            found[f"run_of_{spans}_load_ms"] = timed(lambda name=run_id: run_queries.load_run(db, run_queries.find_run(db, name)))
-            found[f"run_of_{spans}_spans_ms"] = timed(lambda name=run_id: run_queries.spans(db, run_queries.find_run(db, name)))
+    found["pages"] = asyncio.run(pages(database))
     print(json.dumps(found, indent=1))
     database.close()
     folder.cleanup()

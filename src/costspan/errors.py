@@ -6,6 +6,7 @@ CostspanError
 +- InputError           a file given on the command line cannot be read at all
 +- UsageError           a public function was called in a way that has no meaning
 +- HistoryError         the history file cannot be opened, read or written
+   +- OlderHistoryError an older costspan wrote it, and it was opened for reading only
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class UsageError(CostspanError):
 
 class HistoryError(CostspanError):
     """The history file cannot be used: missing rights, no space, damaged, or made by a newer costspan."""
+
+
+class OlderHistoryError(HistoryError):
+    """The history file is of an older costspan: opening it for writing brings it up to date."""

@@ -125,3 +125,14 @@ def test_moments_are_read_as_people_write_them():
     assert moment("9999w", option="--since", now_ns=now) == 0
     with pytest.raises(UsageError, match="--since 'soon' is no moment"):
         moment("soon", option="--since")
+
+
+def test_a_history_of_an_older_costspan_is_brought_up_to_date_by_asking_it(tmp_path):
+    store = Store(Database(tmp_path / "history.db"))
+    store.save([entry(1)])
+    with store.database.outside_transaction() as db:
+        db.execute("DROP INDEX calls_lacking")
+        db.execute("PRAGMA user_version = 2")
+    store.database.close()
+    assert "pipeline" in call(tmp_path / "history.db", "runs").stdout
+    assert Database(tmp_path / "history.db", write=False).path.is_file()

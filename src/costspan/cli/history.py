@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from costspan.errors import UsageError
+from costspan.errors import OlderHistoryError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,11 +38,18 @@ def register(app: typer.Typer) -> None:
 
 @contextmanager
 def opened(path: Path | None, *, write: bool = False) -> Iterator[Database]:
-    """The history that the user means: --db, COSTSPAN_HISTORY, or the one in the data folder. Raises HistoryError."""
+    """The history that the user means: --db, COSTSPAN_HISTORY, or the one in the data folder. Raises HistoryError.
+
+    One that an older costspan wrote is brought up to date, if only to be read.
+    """
     from costspan import settings
     from costspan.history.database import Database
 
-    database = Database(path or settings.read().history or settings.history_path(), create=False, write=write)
+    place = path or settings.read().history or settings.history_path()
+    try:
+        database = Database(place, create=False, write=write)
+    except OlderHistoryError:
+        database = Database(place, create=False)
     try:
         yield database
     finally:

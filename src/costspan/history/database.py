@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from costspan.errors import HistoryError
+from costspan.errors import HistoryError, OlderHistoryError
 from costspan.history.schema import STEPS, VERSION
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Database:
             message = (
                 f"{self.path} is of an older costspan (schema {version}, not {VERSION}): `costspan db info` brings it up to date"
             )
-            raise HistoryError(message)
+            raise OlderHistoryError(message)
 
     def close(self) -> None:
         """Close every connection. May be called twice."""

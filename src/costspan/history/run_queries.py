@@ -9,7 +9,7 @@ from costspan.history.packing import unpack
 from costspan.history.queries import texts_of
 from costspan.history.rows import Gap, RunFilter, RunRow, SpanDetail, SpanRow, Sums
 from costspan.history.run_codec import decode
-from costspan.history.schema import MEASURES
+from costspan.history.schema import LACKING, MEASURES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -138,10 +138,9 @@ def span(db: sqlite3.Connection, trace_id: str, span_id: str) -> SpanDetail | No
 
 def gaps(db: sqlite3.Connection, *, since_ns: int | None = None, until_ns: int | None = None, limit: int = 200) -> list[Gap]:
     """Calls without a price or without usage, most calls first."""
-    # Refused calls and cache hits lack nothing.
     found = db.execute(
         "SELECT d.provider, d.model, d.agent, c.reason, c.evidence < 2, count(*), max(c.started_ns) FROM calls c "
-        "JOIN dims d ON d.id = c.dim WHERE (c.evidence = 2 OR (c.evidence < 2 AND c.cost_nano IS NULL)) "
+        f"JOIN dims d ON d.id = c.dim WHERE {LACKING} "
         "AND c.started_ns >= ? AND c.started_ns < ? GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC LIMIT ?",
         (since_ns or 0, until_ns if until_ns is not None else 2**63 - 1, limit),
     ).fetchall()
