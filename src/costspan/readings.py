@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class SpanRecord:
     """One ended (or, live, one running) span in neutral form, whichever door it came in by.
 

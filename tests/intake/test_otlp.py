@@ -247,3 +247,20 @@ def test_any_byte_changed_in_a_message_never_escapes_the_decoder(position: int, 
     whole[position % len(whole)] = byte
     records, _ = noted(bytes(whole), otlp.decode_protobuf)
     assert len(records) <= 4
+
+
+def test_a_damaged_attribute_costs_only_itself() -> None:
+    data = build.to_protobuf(build.request(build.chat(1, attributes={"first": "kept", "broken": "\u00e9", "last": 7})))
+    broken = data.replace("\u00e9".encode(), b"\xff\xfe")
+    assert broken != data
+    (record,), notes = noted(broken, otlp.decode_protobuf)
+    assert (record.attributes["first"], record.attributes["last"]) == ("kept", 7)
+    assert "broken" not in record.attributes
+    assert len(notes) == 1
+    assert notes[0].endswith("an attribute is not valid protobuf and was left out")
+
+
+def test_attributes_that_repeat_are_read_alike_every_time() -> None:
+    told = {"text": "a" * 20, "long": "b" * 500, "yes": True, "no": False, "zero": 0, "minus": -1, "half": 0.5, "list": ["x", 2]}
+    data = build.to_protobuf(build.request(*(build.span(number, attributes=told) for number in range(1, 50))))
+    assert all(record.attributes == told for record in otlp.decode_protobuf(data))

@@ -1,8 +1,8 @@
 """A finished set of spans -> runs with their agents, tools, steps and totals; what belongs to no run as lone calls.
 
 Pure and deterministic: the order of the spans does not matter, cycles, missing parents, spans delivered twice and spans that
-never ended are survived and noted. The conservation law holds by construction: each call is added once to its run's total
-and once either to one agent's `self` or to `unattributed`.
+never ended are survived and noted. The conservation law holds by construction: each call is added once, to one agent's `self`
+or to `unattributed`; a run's total is the sum of these, and the sum of everything that of the runs and the lone calls.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from costspan.account.run_sum import RunSum
 from costspan.account.tools import join_tools
 from costspan.account.totals import Tally
 from costspan.account.tree import Tree
-from costspan.records import CALL, TOOL, Duplicate
+from costspan.records import CALL, TOOL, Duplicate, span_hex, trace_hex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,11 +64,13 @@ def assemble(
         call = make(record, group.reading, owner)
         if len(group.members) > 1:
             call = _with_duplicates(call, group, spans, duplicates)
-        overall.add(call)
         if unit is None:
+            overall.add(call)
             lone.append(call)
         else:
             runs[id(unit.run)].call(call, unit, tuple(spans[place][0].trace_id for place in group.members))
+    for run in runs.values():
+        overall.merge(run.tally())
     told = {id(unit.run) for place, unit in enumerate(found) if unit is not None and _is_call(spans[place][1])}
     ended = [run.freeze() for key, run in runs.items() if run.worth_showing(folded_away=key in told)]
     ended.sort(key=lambda run: (run.started_ns, run.id))
@@ -138,7 +140,7 @@ def _with_duplicates(
     for place in group.members:
         record, reading = spans[place]
         if place != group.kept and reading is not None:
-            told.append(Duplicate(f"{record.span_id:016x}", f"{record.trace_id:032x}", record.scope, reading.usage))
+            told.append(Duplicate(span_hex(record.span_id), trace_hex(record.trace_id), record.scope, reading.usage))
             duplicates.append((kept, record.scope))
     return replace(call, duplicates=tuple(told))
 

@@ -55,12 +55,13 @@ def _speed(calls: Iterable[Call]) -> float | None:
 
 
 def _peak(calls: Iterable[Call]) -> float | None:
-    used = (
-        tokens * 100 / call.context_window_tokens
-        for call in calls
-        if call.context_window_tokens and (tokens := call.usage.total_tokens) is not None
-    )
-    return max(used, default=None)
+    peak: float | None = None
+    for call in calls:
+        window = call.context_window_tokens
+        tokens = call.usage.total_tokens if window else None
+        if window and tokens is not None and (peak is None or tokens * 100 / window > peak):
+            peak = tokens * 100 / window
+    return peak
 
 
 def _per_step(cost_usd: Decimal | None, steps: int) -> Decimal | None:

@@ -16,7 +16,7 @@ from costspan.account.layer import Layer, known_tokens
 from costspan.account.merged import merged
 from costspan.account.sums import CallSums
 from costspan.conventions import SCOPE
-from costspan.records import CALL, MISSING, Duplicate
+from costspan.records import CALL, MISSING, Duplicate, span_hex, trace_hex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,7 +273,7 @@ class Folder:
         told = (news or []) if already_booked else members[1:]
         duplicates = tuple(
             Duplicate(
-                f"{waiting.record.span_id:016x}", f"{waiting.record.trace_id:032x}", waiting.record.scope, waiting.reading.usage
+                span_hex(waiting.record.span_id), trace_hex(waiting.record.trace_id), waiting.record.scope, waiting.reading.usage
             )
             for waiting in told
         )

@@ -12,7 +12,7 @@ from costspan.account.owner import plain
 from costspan.account.totals import Tally, total
 from costspan.account.waste import waste
 from costspan.conventions import RUN_ID
-from costspan.records import AGENT, RUN, AgentTotals, ModelTotals, Run, Step, ToolTotals
+from costspan.records import AGENT, RUN, AgentTotals, ModelTotals, Run, Step, ToolTotals, span_hex, trace_hex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ class RunSum:
         self._reading = reading
         self._last_ns = max(record.end_ns, record.start_ns)
         self._traces = {record.trace_id: None}
-        self._totals = Tally()
+        self._tally: Tally | None = None
         self._unattributed = Tally()
         self._agents: dict[str, _AgentSum] = {}
         self._tools: dict[str, _ToolSum] = {}
@@ -110,7 +110,6 @@ class RunSum:
         self._calls.append(call)
         for trace in traces:
             self._traces[trace] = None
-        self._totals.add(call)
         self._attribute(call, unit)
         self._line(call, unit)
         self._nested(call, unit)
@@ -177,21 +176,30 @@ class RunSum:
             return True
         return self._unit.kind == RUN and not folded_away
 
+    def tally(self) -> Tally:
+        """The run's sum: its agents' own calls and what belongs to nobody. To be asked for when all calls are there."""
+        if self._tally is None:
+            parts = [agent.own for agent in self._agents.values() if not agent.own.empty]
+            if not self._unattributed.empty:
+                parts.append(self._unattributed)
+            self._tally = parts[0] if len(parts) == 1 else _sum_of(parts)
+        return self._tally
+
     def freeze(self) -> Run:
         """The run's record."""
-        totals = self._totals.freeze()
+        totals = self.tally().freeze()
         self._calls.sort(key=lambda call: (call.started_ns, call.id))
         lines = self._shown_lines()
         agents = self._frozen_agents(lines)
         steps = self._frozen_steps(lines, {agent.name: agent.self_totals for agent in agents})
         record, reading = self._record, self._reading
         return Run(
-            id=str(record.attributes.get(RUN_ID) or f"{record.trace_id:032x}-{record.span_id:016x}"),
+            id=str(record.attributes.get(RUN_ID) or f"{trace_hex(record.trace_id)}-{span_hex(record.span_id)}"),
             workflow=self._unit.workflow,
             started_ns=record.start_ns,
             ended_ns=max(record.end_ns, record.start_ns) if record.end_ns else self._last_ns,
             outcome="error" if record.error and reading.outcome == "ok" else reading.outcome,
-            trace_ids=tuple(f"{trace:032x}" for trace in self._traces),
+            trace_ids=tuple(map(trace_hex, self._traces)),
             totals=totals,
             agents=agents,
             tools=self._frozen_tools(),
@@ -264,6 +272,13 @@ class RunSum:
         elif 0 < self._record.end_ns < self._record.start_ns:
             notes.append("it ended before it began: the clock jumped, its duration is unknown")
         return tuple(notes)
+
+
+def _sum_of(parts: list[Tally]) -> Tally:
+    whole = Tally()
+    for part in parts:
+        whole.merge(part)
+    return whole
 
 
 def _line_totals(line: Line, agents: Mapping[str, Totals]) -> Totals:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from costspan.conventions import COST_TYPES
-from costspan.records import ESTIMATED, MISSING, MONEY, NO_USAGE, REPORTED, ZERO, Coverage, Totals, Usage
+from costspan.records import ESTIMATED, MISSING, MONEY, NO_USAGE, REPORTED, Coverage, Totals, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -167,14 +167,27 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add everything that `other` has counted."""
-        for name in _PLAIN:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _COUNTS:
-            setattr(self, name, plus(getattr(self, name), getattr(other, name)))
+        self.calls += other.calls
+        self.reported_calls += other.reported_calls
+        self.estimated_calls += other.estimated_calls
+        self.missing_calls += other.missing_calls
+        self.refused_calls += other.refused_calls
+        self.priced_calls += other.priced_calls
+        self.measured_calls += other.measured_calls
+        self.errors += other.errors
+        self.cache_hits += other.cache_hits
+        self.duration_ns += other.duration_ns
+        self.input_tokens = plus(self.input_tokens, other.input_tokens)
+        self.output_tokens = plus(self.output_tokens, other.output_tokens)
+        self.cache_read_tokens = plus(self.cache_read_tokens, other.cache_read_tokens)
+        self.cache_write_tokens = plus(self.cache_write_tokens, other.cache_write_tokens)
+        self.cache_write_1h_tokens = plus(self.cache_write_1h_tokens, other.cache_write_1h_tokens)
+        self.reasoning_tokens = plus(self.reasoning_tokens, other.reasoning_tokens)
+        self.input_audio_tokens = plus(self.input_audio_tokens, other.input_audio_tokens)
+        self.output_audio_tokens = plus(self.output_audio_tokens, other.output_audio_tokens)
         self._cost_usd = money_plus(self.cost_usd, other.cost_usd)
-        for mine, theirs in ((self._by_type, other._by_type), (self._by_source, other._by_source)):
-            for name, part in theirs.items():
-                mine[name] = MONEY.add(mine.get(name, ZERO), part)
+        self._by_type = _money_sums(self._by_type, other._by_type)
+        self._by_source = _money_sums(self._by_source, other._by_source)
         self._refs |= other._refs
 
     @property
@@ -192,25 +205,27 @@ class Tally:
         if not self.calls:
             return Totals(cache_hits=self.cache_hits) if self.cache_hits else _NO_CALLS
         self._settle()
+        billed = self.calls - self.refused_calls
+        coverage = Coverage(
+            self.calls,
+            self.reported_calls,
+            self.estimated_calls,
+            self.missing_calls,
+            self.refused_calls,
+            self.priced_calls,
+            self.measured_calls / billed if billed else None,
+        )
         return Totals(
-            calls=self.calls,
-            usage=self._usage(),
-            cost_usd=self._cost_usd,
-            cost_by_type=_in_cost_order(self._by_type),
-            cost_by_source=dict(sorted(self._by_source.items())) if len(self._by_source) > 1 else self._by_source.copy(),
-            price_refs=tuple(sorted(self._refs) if len(self._refs) > 1 else self._refs),
-            coverage=Coverage(
-                calls=self.calls,
-                reported_calls=self.reported_calls,
-                estimated_calls=self.estimated_calls,
-                missing_calls=self.missing_calls,
-                refused_calls=self.refused_calls,
-                priced_calls=self.priced_calls,
-                share=self.measured_calls / billed if (billed := self.calls - self.refused_calls) else None,
-            ),
-            errors=self.errors,
-            cache_hits=self.cache_hits,
-            duration_seconds=self.duration_ns / 1e9,
+            self.calls,
+            self._usage(),
+            self._cost_usd,
+            _in_cost_order(self._by_type),
+            dict(sorted(self._by_source.items())) if len(self._by_source) > 1 else self._by_source.copy(),
+            tuple(sorted(self._refs) if len(self._refs) > 1 else self._refs),
+            coverage,
+            self.errors,
+            self.cache_hits,
+            self.duration_ns / 1e9,
         )
 
     def _usage(self) -> Usage:
@@ -230,28 +245,11 @@ class Tally:
         )
 
 
-_PLAIN: Final = (
-    "calls",
-    "reported_calls",
-    "estimated_calls",
-    "missing_calls",
-    "refused_calls",
-    "priced_calls",
-    "measured_calls",
-    "errors",
-    "cache_hits",
-    "duration_ns",
-)
-_COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
+def _money_sums(known: dict[str, Decimal], more: dict[str, Decimal]) -> dict[str, Decimal]:
+    sums = known.copy()
+    for name, part in more.items():
+        sums[name] = MONEY.add(sums[name], part) if name in sums else part
+    return sums
 
 
 def _in_cost_order(parts: dict[str, Decimal]) -> dict[str, Decimal]:

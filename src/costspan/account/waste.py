@@ -71,6 +71,8 @@ def waste(calls: Iterable[Call]) -> tuple[Waste, ...]:
     found: dict[tuple[str, str | None], tuple[int, int | None, Decimal | None]] = {}
     asked = Asked()
     for call in calls:
+        if call.outcome == "ok" and call.waste is None and call.request_hash is None and call.finish_reason not in _TRUNCATED:
+            continue  # nearly all of other people's spans
         reason = asked.reason(call)
         if reason is not None:
             key = (reason, call.owner.agent)

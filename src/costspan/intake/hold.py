@@ -44,9 +44,11 @@ def slim(record: SpanRecord) -> None:
     """Let go of everything that only `normalise` needed."""
     run_id = record.attributes.get(RUN_ID)
     record.attributes = {RUN_ID: run_id} if run_id is not None else _NOTHING
-    record.events = ()
     record.resource = _NOTHING
-    record.status_message = ""
+    if record.events:
+        record.events = ()
+    if record.status_message:
+        record.status_message = ""
 
 
 class Hold:

@@ -9,34 +9,21 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from costspan.errors import InputError
 from costspan.intake import json_stream, wire
+from costspan.intake.lean_proto import CONTENT, DAMAGED, attributes
 from costspan.readings import SpanRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
     from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
     from costspan.intake.wire import Note
-
-CONTENT: Final = frozenset(
-    {
-        "gen_ai.input.messages",
-        "gen_ai.system_instructions",
-        "gen_ai.tool.definitions",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
-        "gen_ai.prompt",
-        "pydantic_ai.all_messages",
-        "traceloop.entity.input",
-    }
-)
-"""Attributes that hold nothing but content; dropped unread."""
 
 TRACE_ID_BYTES: Final = 16
 SPAN_ID_BYTES: Final = 8
@@ -69,7 +56,7 @@ def decode_json(data: bytes, note: Note | None = None) -> Iterator[SpanRecord]:
 
 def _refuse(offset: int, reason: str) -> None:
     """Without anybody to tell: what is merely odd passes, what cannot be read is an error."""
-    if reason not in (ENDS_BEFORE_START, WRONG_TRACE_ID, WRONG_SPAN_ID, WRONG_TYPE, NOT_A_SPAN):
+    if reason not in (ENDS_BEFORE_START, WRONG_TRACE_ID, WRONG_SPAN_ID, WRONG_TYPE, NOT_A_SPAN, DAMAGED):
         message = f"not an OTLP trace request: byte {offset}: {reason}"
         raise InputError(message)
 
@@ -81,7 +68,8 @@ def protobuf_spans(stream: wire.Stream, note: Note, length: int | None = None) -
 
 
 def _scope_records(resource: Resource, scope_spans: ScopeSpans, offset: int, note: Note) -> Iterator[SpanRecord]:
-    resource_attributes = _attributes(resource.attributes)
+    damaged = partial(note, offset, DAMAGED)
+    resource_attributes = attributes(resource, damaged)
     scope, version = scope_spans.scope.name, scope_spans.scope.version
     number = int.from_bytes
     for span in scope_spans.spans:
@@ -92,48 +80,26 @@ def _scope_records(resource: Resource, scope_spans: ScopeSpans, offset: int, not
         if end < start and end:
             note(offset, ENDS_BEFORE_START)
             end = start
+        status = span.status if span.HasField("status") else None
         yield SpanRecord(
-            trace_id=number(trace_id, "big"),
-            span_id=number(span_id, "big"),
-            parent_id=number(parent_id, "big"),
-            name=span.name,
-            scope=scope,
-            scope_version=version,
-            start_ns=start,
-            end_ns=end,
-            attributes=_attributes(span.attributes),
-            events=_events(span) if span.events else (),
-            error=span.status.code == _ERROR,
-            status_message=span.status.message,
-            resource=resource_attributes,
+            number(trace_id, "big"),
+            number(span_id, "big"),
+            number(parent_id, "big") if parent_id else 0,
+            span.name,
+            scope,
+            version,
+            start,
+            end,
+            attributes(span, damaged),
+            _events(span, damaged) if span.events else (),
+            status is not None and status.code == _ERROR,
+            "" if status is None else status.message,
+            resource_attributes,
         )
 
 
-def _attributes(pairs: object) -> dict[str, object]:
-    """Attributes of protobuf as a dict. Most are strings or positive ints, and reading a field costs, so those come first."""
-    found: dict[str, object] = {}
-    pair: KeyValue
-    for pair in pairs:  # type: ignore[attr-defined]
-        key = pair.key
-        if key in CONTENT:
-            continue
-        value = pair.value
-        found[key] = value.string_value or value.int_value or _value(value)
-    return found
-
-
-def _value(value: AnyValue) -> object:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [item.string_value or _value(item) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: _value(pair.value) for pair in value.kvlist_value.values}
-    plain: object = getattr(value, kind) if kind else None
-    return plain
-
-
-def _events(span: Span) -> list[tuple[str, int, Mapping[str, object]]]:
-    return [(event.name, event.time_unix_nano, _attributes(event.attributes)) for event in span.events]
+def _events(span: Span, damaged: Callable[[], None]) -> list[tuple[str, int, Mapping[str, object]]]:
+    return [(event.name, event.time_unix_nano, attributes(event, damaged)) for event in span.events]
 
 
 def _mended_ids(trace_id: bytes, span_id: bytes, parent_id: bytes, where: tuple[int, Note]) -> tuple[bytes, bytes, bytes]:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+
+from costspan.intake.lean_proto import InstrumentationScope, Resource, ResourceSpans, ScopeSpans
 
 if TYPE_CHECKING:
     M = TypeVar("M", bound=Message)

@@ -13,14 +13,16 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
+from costspan.normalise.genai_names import INPUT, OUTPUT, PROVIDER, told_by
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.span_attributes import first_count, first_of, first_text, known, outcome, seconds, settled, text
 from costspan.readings import Reading
 from costspan.records import AGENT, CALL, MISSING, NO_USAGE, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from costspan.normalise.genai_names import Told
     from costspan.readings import SpanRecord
 
     Get = Callable[[str], object]
@@ -40,42 +42,6 @@ KINDS: Final[dict[str, str]] = {
 }
 """Operation -> kind. Others tell nothing that is billed: `create_agent`, `fetch_response`, `retrieval`, memory …"""
 
-INPUT: Final = (c.INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens")
-OUTPUT: Final = (c.OUTPUT_TOKENS, "gen_ai.usage.completion_tokens", "llm.usage.completion_tokens")
-CACHE_READ: Final = (
-    c.CACHE_READ_TOKENS,
-    "gen_ai.usage.cache_read_input_tokens",
-    "gen_ai.usage.details.cache_read_tokens",
-    "gen_ai.usage.input_tokens.cached",
-)
-CACHE_WRITE: Final = (
-    c.CACHE_WRITE_TOKENS,
-    "gen_ai.usage.cache_creation.input_tokens",
-    "gen_ai.usage.cache_creation_input_tokens",
-    "gen_ai.usage.cache_write_input_tokens",
-    "gen_ai.usage.details.cache_write_tokens",
-    "gen_ai.usage.input_tokens.cache_write",
-)
-CACHE_WRITE_1H: Final = (c.CACHE_WRITE_1H_TOKENS, "gen_ai.usage.details.ephemeral_1h_input_tokens")
-REASONING: Final = (
-    c.REASONING_TOKENS,
-    "gen_ai.usage.reasoning_tokens",
-    "gen_ai.usage.details.reasoning_tokens",
-    "gen_ai.usage.details.thinking_tokens",
-    "gen_ai.usage.output_tokens.reasoning",
-)
-_PROVIDER: Final = (c.PROVIDER_NAME, "gen_ai.system")
-_CONVERSATION: Final = (c.CONVERSATION_ID, "session.id")
-_TIER: Final = (
-    c.OPENAI_SERVICE_TIER,
-    c.ANTHROPIC_SERVICE_TIER,
-    "gen_ai.openai.response.service_tier",
-    "gen_ai.response.service_tier",
-)
-_FINISH: Final = (c.FINISH_REASONS, "anthropic.message.stop_reason", "gen_ai.response.finish_reason")
-_STREAM: Final = (c.REQUEST_STREAM, "gen_ai.is_streaming", "llm.is_streaming")
-_FIRST_CHUNK: Final = (c.TIME_TO_FIRST_CHUNK, "gen_ai.client.operation.time_to_first_chunk")
-_RESENT: Final = "http.request.resend_count"
 _NESTED: Final = "gen_ai.workflow.nested"
 
 
@@ -129,57 +95,70 @@ def kind_of(get: Get) -> str | None:
 
 
 def _call(record: SpanRecord, get: Get, dialect: str) -> Reading:
-    problems: list[str] = []
     operation = text(get(c.OPERATION_NAME))
-    ended, error_type = outcome(record)
-    return Reading(
-        kind=CALL,
-        dialect=dialect,
-        agent=text(get(c.AGENT_NAME)),
-        workflow=text(get(c.WORKFLOW_NAME)),
-        conversation_id=first_text(get, _CONVERSATION),
-        operation=operation,
-        provider=canonical_provider(first_text(get, _PROVIDER)),
-        request_model=text(get(c.REQUEST_MODEL)),
-        response_model=text(get(c.RESPONSE_MODEL)),
-        response_id=text(get(c.RESPONSE_ID)),
-        usage=settled(usage_of(get, operation), problems),
-        stated_cost_usd=stated_cost(get),
-        outcome=ended,
-        error_type=error_type,
-        finish_reason=_finish(get),
-        stream=any(get(key) is True for key in _STREAM),
-        time_to_first_token_seconds=seconds(get(_FIRST_CHUNK[0])) or seconds(get(_FIRST_CHUNK[1])),
-        service_tier=first_text(get, _TIER),
-        retry_count=first_count(get, (_RESENT,)) or 0,
-        problems=tuple(problems),
+    told = told_by(record.attributes)
+    provider = first_text(get, told.provider)
+    # By position, and nothing that is rare: this runs for every call.
+    reading = Reading(
+        CALL,
+        dialect,
+        None,
+        text(get(c.AGENT_NAME)),
+        text(get(c.WORKFLOW_NAME)),
+        None,
+        None,
+        first_text(get, told.conversation) if told.conversation else None,
+        operation,
+        canonical_provider(provider) if provider is not None else None,
+        text(get(c.REQUEST_MODEL)),
+        text(get(c.RESPONSE_MODEL)),
+        text(get(c.RESPONSE_ID)),
     )
+    if told.input or told.output:
+        problems: list[str] = []
+        reading.usage = settled(_usage(get, told, operation), problems)
+        if problems:
+            reading.problems = tuple(problems)
+    if told.finish:
+        reading.finish_reason = first_of(next((value for key in told.finish if (value := get(key)) is not None), None))
+    if record.error or c.ERROR_TYPE in record.attributes:
+        reading.outcome, reading.error_type = outcome(record)
+    _rarer(reading, get, told)
+    return reading
 
 
-def _finish(get: Get) -> str | None:
-    for key in _FINISH:
-        value = get(key)
-        if value is not None:
-            return first_of(value)
-    return None
+def _rarer(reading: Reading, get: Get, told: Told) -> None:
+    """What most calls do not have."""
+    if told.stream:
+        reading.stream = any(get(key) is True for key in told.stream)
+    if told.first_chunk:
+        reading.time_to_first_token_seconds = next(filter(None, (seconds(get(key)) for key in told.first_chunk)), None)
+    if told.tier:
+        reading.service_tier = first_text(get, told.tier)
+    if told.resent:
+        reading.retry_count = first_count(get, told.resent) or 0
+    if told.stated_cost:
+        reading.stated_cost_usd = stated_cost(get)
 
 
 def _part(record: SpanRecord, get: Get, dialect: str, kind: str) -> Reading:
-    ended, error_type = outcome(record)
+    told = told_by(record.attributes)
     reading = Reading(
-        kind=kind,
-        dialect=dialect,
-        name=_name(record, get, kind),
-        agent=None if kind == AGENT else text(get(c.AGENT_NAME)),
-        workflow=None if kind == RUN else text(get(c.WORKFLOW_NAME)),
-        conversation_id=first_text(get, _CONVERSATION),
-        operation=text(get(c.OPERATION_NAME)),
-        outcome=ended,
-        error_type=error_type,
-        tool_call_id=text(get(c.TOOL_CALL_ID)),
+        kind,
+        dialect,
+        _name(record, get, kind),
+        None if kind == AGENT else text(get(c.AGENT_NAME)),
+        None if kind == RUN else text(get(c.WORKFLOW_NAME)),
+        None,
+        None,
+        first_text(get, told.conversation) if told.conversation else None,
+        text(get(c.OPERATION_NAME)),
     )
-    if kind in (AGENT, RUN):
-        with_sums(reading, get, usage_of(get, None))
+    reading.tool_call_id = text(get(c.TOOL_CALL_ID))
+    if record.error or c.ERROR_TYPE in record.attributes:
+        reading.outcome, reading.error_type = outcome(record)
+    if (told.input or told.output) and kind in (AGENT, RUN):
+        with_sums(reading, get, _usage(get, told, None))
     return reading
 
 
@@ -191,7 +170,7 @@ def with_sums(reading: Reading, get: Get, usage: Usage) -> None:
         return
     reading.usage = usage
     reading.repeats_children = True
-    reading.provider = canonical_provider(first_text(get, _PROVIDER))
+    reading.provider = canonical_provider(first_text(get, PROVIDER))
     reading.request_model = text(get(c.REQUEST_MODEL))
     reading.response_model = text(get(c.RESPONSE_MODEL))
     reading.problems = tuple(problems)
@@ -211,10 +190,14 @@ def _name(record: SpanRecord, get: Get, kind: str) -> str | None:
     return rest if rest and rest != get(c.REQUEST_MODEL) else None
 
 
-def usage_of(get: Get, operation: str | None) -> Usage:
+def usage_of(attributes: Mapping[str, object], operation: str | None) -> Usage:
     """Counts by the convention, all aliases; not settled yet."""
-    given = first_count(get, INPUT)
-    made = first_count(get, OUTPUT)
+    return _usage(attributes.get, told_by(attributes), operation)
+
+
+def _usage(get: Get, told: Told, operation: str | None) -> Usage:
+    given = first_count(get, told.input)
+    made = first_count(get, told.output)
     if given is None and made is None:
         return NO_USAGE
     if made is None and operation == c.EMBEDDINGS:
@@ -223,12 +206,12 @@ def usage_of(get: Get, operation: str | None) -> Usage:
     return Usage(
         given,
         made,
-        first_count(get, CACHE_READ),
-        first_count(get, CACHE_WRITE),
-        first_count(get, CACHE_WRITE_1H),
-        first_count(get, REASONING),
-        first_count(get, (c.AUDIO_INPUT_TOKENS,)),
-        first_count(get, (c.AUDIO_OUTPUT_TOKENS,)),
+        first_count(get, told.cache_read) if told.cache_read else None,
+        first_count(get, told.cache_write) if told.cache_write else None,
+        first_count(get, told.cache_write_1h) if told.cache_write_1h else None,
+        first_count(get, told.reasoning) if told.reasoning else None,
+        first_count(get, told.input_audio) if told.input_audio else None,
+        first_count(get, told.output_audio) if told.output_audio else None,
     )
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
 from costspan.normalise.extracted import plus
+from costspan.normalise.genai_names import CACHE_READ
 from costspan.normalise.owner_langchain import is_plumbing
 from costspan.normalise.span_attributes import parsed, seconds, settled, text
-from costspan.normalise.span_genai import CACHE_READ, KINDS, kind_of, read_as, usage_of, without_end
+from costspan.normalise.span_genai import KINDS, kind_of, read_as, usage_of, without_end
 from costspan.records import AGENT, CALL, MISSING, NO_USAGE, Usage
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _mend(record: SpanRecord, reading: Reading) -> None:
         reading.problems = (*reading.problems, GUESSED)
         reading.missing_reason = "stream_without_usage" if reading.stream else None
     elif record.scope in EXCLUSIVE:
-        _include_cache(reading, usage_of(get, reading.operation))
+        _include_cache(reading, usage_of(record.attributes, reading.operation))
         if reading.stream:
             without_end(reading)
     elif record.scope == LANGCHAIN:

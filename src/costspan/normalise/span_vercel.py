@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.normalise import usage_anthropic
 from costspan.normalise.extracted import money, peek, plus
+from costspan.normalise.genai_names import INPUT, OUTPUT
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.span_attributes import count, first_count, first_text, outcome, parsed_object, seconds, settled, text
-from costspan.normalise.span_genai import INPUT, OUTPUT, read_as
+from costspan.normalise.span_genai import read_as
 from costspan.readings import Reading
 from costspan.records import AGENT, CALL, MISSING, STEP, TOOL, Usage
 
