@@ -4,11 +4,14 @@
   const shade = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
   const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 0 });
   const money = (value) => (value === 0 ? "$0" : value >= 1 ? `$${value.toLocaleString("en", { maximumFractionDigits: 2 })}` : `$${Number(value.toPrecision(2))}`);
-  const time = (value) => (value >= 3600 ? `${+(value / 3600).toFixed(1)} h` : value >= 120 ? `${+(value / 60).toFixed(1)} m` : `${+value.toFixed(value < 1 ? 2 : 1)} s`);
+  const time = (value) => (value >= 3600 ? `${+(value / 3600).toFixed(1)} h` : value >= 120 ? `${+(value / 60).toFixed(1)} m` : value >= 1 || value === 0 ? `${+value.toFixed(1)} s` : `${Math.round(value * 1000)} ms`);
   const units = { "%": (value) => `${+value.toFixed(value < 10 ? 1 : 0)} %`, tokens: number, $: money };
 
+  const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const day = (name) => `${Number(name.slice(8))} ${months[Number(name.slice(5, 7)) - 1]}`;
+
   // Stacked columns: the sum of all is drawn first, then what is left without the last, and so on.
-  const days = (data) => {
+  const days = (data, width) => {
     const x = data.days.map((day, place) => place);
     const sums = [];
     let below = x.map(() => 0);
@@ -16,9 +19,9 @@
     return {
       columns: [x, ...sums.reverse()],
       series: [...data.series].reverse().map((one) => ({ fill: shade(one.colour), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.72, 44], radius: 0.12 }) })),
-      x: (values) => values.map((value) => (Number.isInteger(value) ? data.days[value]?.slice(5) : "")),
+      x: (values) => values.map((value) => (Number.isInteger(value) && data.days[value] ? day(data.days[value]) : "")),
       range: [-0.5, x.length - 0.5],
-      step: Math.max(1, Math.ceil(x.length / 12)),
+      step: Math.max(1, Math.ceil(x.length / (width / 72))),
       tell: (place) => {
         const parts = data.series.filter((one) => one.values[place]).map((one) => [one.colour, `${one.name} ${money(one.values[place])}`]);
         return [`${data.days[place]}: ${money(data.series.reduce((sum, one) => sum + (one.values[place] ?? 0), 0))}`, parts];
@@ -33,7 +36,8 @@
     return {
       columns,
       series: data.series.map((one) => ({ stroke: shade(one.colour), width: 2, spanGaps: true, points: { show: true, size: points.length > 150 ? 3 : 6, fill: shade(one.colour) } })),
-      x: (values) => values.map(time),
+      range: (_, low, high) => { const room = (high - low || 1) * 0.02; return [low - room, high + room]; },
+      x: (values) => values.map((value) => (value < 0 ? "" : time(value))),
       tell: (place) => {
         const [at, value, series, call] = points[place];
         return [`call ${call} at ${time(at)}`, [[data.series[series].colour, `${data.series[series].name} ${show(value)}`]]];
@@ -58,7 +62,7 @@
     if (!source || !place.clientWidth || (known?.source === source && place.contains(known.plot.root))) return;
     known?.plot.destroy();
     const data = JSON.parse(source);
-    const of = kinds[data.kind](data);
+    const of = kinds[data.kind](data, place.clientWidth);
     const line = place.parentElement.querySelector(".readout");
     const show = units[data.unit];
     const axis = { stroke: shade("quiet"), font: `12px ${getComputedStyle(document.body).fontFamily}`, ticks: { show: false } };
@@ -69,7 +73,7 @@
       cursor: { y: false, points: { show: false }, drag: { setScale: false, x: false, y: false } },
       scales: { x: { time: false, ...(of.range && { range: of.range }) }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
       axes: [
-        { ...axis, grid: { show: false }, values: (_, values) => of.x(values), ...(of.step && { splits: () => of.columns[0].filter((value) => value % of.step === 0) }) },
+        { ...axis, size: 34, grid: { show: false }, values: (_, values) => of.x(values), ...(of.step && { splits: () => of.columns[0].filter((value) => value % of.step === 0) }) },
         { ...axis, size: 62, grid: { stroke: shade("edge"), width: 1 }, values: (_, values) => values.map(show), space: 44 },
       ],
       series: [{}, ...of.series],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.report import evidence
-from costspan.report.figures import many, moment, percent, ratio, seconds, share, tokens
+from costspan.report.figures import dollars, many, moment, percent, ratio, seconds, tokens
 from costspan.report.marks import known_cost, known_tokens, marked_tokens
 from costspan.report.page.agent_view import Agent, agents
 from costspan.report.page.curve import Curve, curve
@@ -126,7 +126,11 @@ def head(run: Run, *, running: bool = False) -> Head:
         moment(run.started_ns),
         plain(run.id),
         (
-            Tile("cost", known_cost(totals), f"{share(totals.coverage.share)} reported and priced"),
+            Tile(
+                "cost",
+                known_cost(totals),
+                f"{dollars(of.cost_per_step_usd)} per step" if of.cost_per_step_usd is not None else "",
+            ),
             Tile("tokens", known_tokens(totals), f"{given} in, {made} out"),
             Tile("model calls", tokens(totals.calls), ", ".join(troubles) or "no errors"),
             Tile(

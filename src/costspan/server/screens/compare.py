@@ -127,13 +127,13 @@ def _measures(found: Diff) -> list[Measure]:
     return [
         Measure("cost", known_cost(a.totals), known_cost(b.totals), signed_dollars(whole.cost_usd), _trend(whole.cost_usd)),
         Measure("tokens", known_tokens(a.totals), known_tokens(b.totals), signed_tokens(whole.tokens), _trend(whole.tokens)),
-        Measure("model calls", tokens(a.totals.calls), tokens(b.totals.calls), f"{whole.calls:+,}", _trend(whole.calls)),
-        Measure("steps", tokens(a.steps), tokens(b.steps), f"{b.steps - a.steps:+,}", _trend(b.steps - a.steps)),
+        Measure("model calls", tokens(a.totals.calls), tokens(b.totals.calls), _signed(whole.calls), _trend(whole.calls)),
+        Measure("steps", tokens(a.steps), tokens(b.steps), _signed(b.steps - a.steps), _trend(b.steps - a.steps)),
         Measure(
             "duration",
             seconds(a.duration_seconds),
             seconds(b.duration_seconds),
-            f"{'-' if lasted < 0 else '+'}{seconds(abs(lasted))}",
+            f"{'-' if lasted < 0 else '+'}{seconds(abs(lasted))}" if round(lasted, 3) else "0",
             _trend(round(lasted, 3)),
         ),
     ]
@@ -159,6 +159,10 @@ def _money(totals: Totals | None) -> str:
 
 def _count(totals: Totals | None) -> str:
     return DASH if totals is None else known_tokens(totals)
+
+
+def _signed(change: int) -> str:
+    return f"{change:+,}" if change else "0"
 
 
 def _trend(change: Decimal | float | None) -> str:

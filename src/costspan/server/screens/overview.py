@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from costspan.history import queries, run_queries
 from costspan.history.rows import RunFilter
 from costspan.report.figures import many
-from costspan.report.page.naming import maybe
+from costspan.report.page.naming import plain
 from costspan.report.page.shares import COLOURS, NOBODYS, Breakdown, Part, breakdown
 from costspan.server.asking import Period, context_of, path_of, period
 from costspan.server.rendering import Screen, show
@@ -62,7 +62,7 @@ def overview(request: Request) -> Response:
         live_lines(context.live_runs()),
         tiles(total, "today" if asked.days == 1 else f"in {many(asked.days, 'day')}"),
         [(f"/?{urlencode({'days': asked.days, 'by': each})}#spend", each, each == by) for each in BY],
-        spend(daily, asked.names),
+        spend(daily, asked.names, f"no {by}"),
         shares(groups),
         limits,
         [run_line(row) for row in dearest],
@@ -78,7 +78,7 @@ def shares(groups: Mapping[str, Sequence[Group]], most: int = 7) -> list[Breakdo
         if own:
             parts = [
                 Part(
-                    maybe(group.key[0]),
+                    plain(group.key[0]) if group.key[0] else f"no {key}",
                     group.sums.cost_usd,
                     f"k{place % COLOURS}" if group.key[0] and place < most else NOBODYS,
                     f"/runs?{urlencode({key: group.key[0]})}" if group.key[0] else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.history.queries import add
-from costspan.report.page.naming import maybe
+from costspan.report.page.naming import plain
 from costspan.report.page.shares import COLOURS, NOBODYS
 from costspan.server.screens.sums import cost_of, tokens_of
 
@@ -36,8 +36,8 @@ class Spend(NamedTuple):
     days: Sequence[Day]
 
 
-def spend(groups: Sequence[Group], days: Sequence[str]) -> Spend | None:
-    """From the figures by (day, name); None where nothing has a known price. Names keep their colour by how dear they are."""
+def spend(groups: Sequence[Group], days: Sequence[str], nobody: str) -> Spend | None:
+    """From the figures by (day, name), `nobody` for no name; None where nothing has a known price. The dearest come first."""
     whole: dict[str | None, int] = {}
     for group in groups:
         whole[group.key[1]] = whole.get(group.key[1], 0) + (group.sums.cost_nano or 0)
@@ -47,7 +47,7 @@ def spend(groups: Sequence[Group], days: Sequence[str]) -> Spend | None:
     top = names[:STACKED]
     rest = len(names) > STACKED
     found: dict[tuple[str, str | None], Sums] = {(str(group.key[0]), group.key[1]): group.sums for group in groups}
-    heads = [(maybe(name), f"k{place % COLOURS}" if name else NOBODYS) for place, name in enumerate(top)]
+    heads = [(plain(name) if name else nobody, f"k{place % COLOURS}" if name else NOBODYS) for place, name in enumerate(top)]
     values = [[_dollars(found.get((day, name))) for day in days] for name in top]
     if rest:
         heads.append((OTHERS, NOBODYS))
