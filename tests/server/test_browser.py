@@ -1,38 +1,50 @@
+"""Every screen in a real browser, by role and name, on a real `costspan serve` that holds the demo's run and recorded traces."""
+
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import socket
-import threading
-import time
+import subprocess
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-import uvicorn
 
 from costspan.history.books import Entry
 from costspan.history.database import Database
 from costspan.history.store import Store
-from costspan.report import html
-from costspan.server.app import create_app
-from costspan.server.context import Context
-from page_runs import team_run
+from costspan.report import html, run_read
+from page_runs import HOSTILE, hostile_run
+from page_server import Served, each_span, only, recorded, renamed, serving
+from real_programs import missing
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-PICTURES = os.environ.get("COSTSPAN_PICTURES")
-"""A folder into which the pictures of the manual are written."""
+SCREENS = ("/", "/runs", "/run?id=last", "/call?run=last&n=1", "/tools", "/models", "/compare", "/measurement", "/run?id=nobody")
+SCHEMES = ("light", "dark")
+SENT = (
+    ("official-langchain__pipeline_openai", 0.01),
+    ("official-langchain__pipeline_anthropic", 0.02),
+    ("google-adk__pipeline_openai", 1),
+    ("openinference-openai-agents__pipeline_openai_chat", 2),
+    ("official-langchain__pipeline_openai_stream_nousage", 3),
+)
+BUDGETS = "version: 1\nbudgets: [{name: team, match: {provider: openai}, month_usd: 0.5, day_usd: 0.001}]\n"
 
 pytestmark = pytest.mark.live
+
+
+class World(NamedTuple):
+    """A server with runs in it, and the demo's run as one file."""
+
+    served: Served
+    file: Path
 
 
 @pytest.fixture(scope="module")
 def browser():
     if not Path(CHROMIUM).exists():
-        message = "no Chromium: sudo apt install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("Chromium", "sudo apt install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -41,113 +53,261 @@ def browser():
         started.close()
 
 
-@pytest.fixture
-def page(browser):
-    opened = browser.new_page(viewport={"width": 1200, "height": 850})
-    errors: list[str] = []
-    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    yield opened
-    assert errors == []
-    opened.close()
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    demo = [
+        sys.executable,
+        "-m",
+        "costspan",
+        "demo",
+        "--seed",
+        "7",
+        "--record-dir",
+        str(folder),
+        "--html",
+        str(folder / "run.html"),
+    ]
+    subprocess.run(demo, check=True, capture_output=True, timeout=90)
+    (record,) = folder.glob("*.json")
+    database = Database(folder / "history.db")
+    Store(database).save([Entry(run_read.read(record), service="demo")])
+    database.close()
+    (folder / "budgets.yaml").write_text(BUDGETS)
+    with serving(folder / "history.db", COSTSPAN_BUDGETS=str(folder / "budgets.yaml")) as served:
+        for salt, (name, days_ago) in enumerate(SENT, 1):
+            served.send(recorded(name, days_ago=days_ago, salt=salt))
+        served.settled(len(SENT))
+        yield World(served, folder / "run.html")
 
 
 @pytest.fixture
-def served(tmp_path):
-    database = Database(tmp_path / "history.db")
-    store = Store(database)
-    store.save([Entry(team_run(run_id="a")), Entry(team_run(20, dearer="2", run_id="b"))])
-    live: list = []
-    listening = socket.create_server(("127.0.0.1", 0))
-    app = create_app(Context(database, live_runs=lambda: tuple(live)))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    until = time.monotonic() + 10
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}", live, store
-    server.should_exit = True
-    thread.join(15)
+def opened(browser):
+    """Opens pages; a test fails for anything that the browser complains of, a breach of the policy for instance."""
+    contexts, troubles = [], []
+
+    def open_page(**options):
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("dialog", lambda dialog: troubles.append(dialog.message))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [line for line in troubles if "404" not in line] == []
 
 
-def picture(page, name: str) -> None:
-    if PICTURES:
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
+def violations(page) -> list[str]:
+    """What axe-core finds to be serious or critical."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{item['id']}: {node['target']} {node['failureSummary']}"
+        for item in found
+        if item["impact"] in ("serious", "critical")
+        for node in item["nodes"]
+    ]
 
 
-def use_run(page, prefix: str) -> None:
+def use_run(page, agent: str) -> None:
     """Expand an agent, sort the tools, open a call with the keyboard and close it again."""
-    agent = page.locator("details.agent").filter(has_text="PM").first
-    agent.locator("summary").focus()
+    fold = page.locator("details.agent").filter(has_text=agent).first
+    fold.locator("summary").focus()
     page.keyboard.press("Enter")
-    assert agent.get_by_role("table", name="Steps of PM").is_visible()
-    tools = page.locator(f"#{prefix}tools").get_by_role("table", name="Tools")
-    first = tools.locator("tbody th").first
-    tools.get_by_role("button", name="calls").click()
-    assert first.inner_text() == "search_code"
-    tools.get_by_role("button", name="calls").click()
-    assert first.inner_text() == "ask_reviewer"
-    link = page.locator(f"#{prefix}calls").get_by_role("link", name="Call 4", exact=True)
+    steps = fold.get_by_role("table", name=f"Steps of {agent}")
+    assert steps.get_by_role("columnheader", name="duration").is_visible()
+    assert fold.get_by_text("its own", exact=True).is_visible()
+    tools = page.get_by_role("table", name="Tools")
+    head = tools.get_by_role("columnheader", name="calls")
+    for way in ("descending", "ascending"):
+        head.get_by_role("button").click()
+        assert head.get_attribute("aria-sort") == way
+        shown = [int(cell) for cell in tools.locator("tbody tr td:nth-child(2)").all_inner_texts()]
+        assert shown == sorted(shown, reverse=way == "descending")
+    link = page.get_by_role("table", name="Calls", exact=True).get_by_role("link", name="Call 2", exact=True)
     link.focus()
     page.keyboard.press("Enter")
-    panel = page.get_by_role("dialog", name=re.compile("Call 4"))
+    panel = page.get_by_role("dialog", name=re.compile("^Call 2: "))
     panel.wait_for()
-    assert "openai/gpt-5-mini@2026-01-01" in panel.inner_text()
-    assert panel.get_by_role("table", name="How the cost was reckoned").is_visible()
+    sums = panel.get_by_role("table", name="How the cost was reckoned")
+    assert sums.get_by_role("row", name=re.compile("^total")).is_visible()
+    page.keyboard.press("Escape")
+    panel.wait_for(state="detached" if page.url.startswith("file:") else "hidden")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Call 2"
 
 
-def test_the_file_of_a_run_can_be_used_offline(page, tmp_path):
+def test_the_file_of_a_run_can_be_used_offline(opened, world):
+    page = opened()
     page.context.set_offline(True)
-    page.goto(html.write([team_run()], tmp_path / "run.html").as_uri())
-    picture(page, "run-light")
-    use_run(page, "r0-")
-    picture(page, "call")
-    page.keyboard.press("Escape")
-    assert page.locator("aside.drawer:visible").count() == 0
-    assert page.evaluate("document.activeElement.textContent") == "4"
+    page.goto(world.file.as_uri())
+    use_run(page, "Dev")
+    assert page.locator("canvas").count() == 1
+    page.locator(".uplot").hover()
+    assert re.search(r"call \d+ at ", page.locator(".readout").inner_text())
 
 
-@pytest.mark.parametrize(("name", "scheme", "width"), [("dark", "dark", 1200), ("narrow", "light", 380)])
-def test_the_file_fits_a_dark_and_a_narrow_screen(browser, tmp_path, name, scheme, width):
-    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 850})
-    page.goto(html.write([team_run()], tmp_path / "run.html").as_uri())
-    page.locator("details.agent summary").nth(1).click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    picture(page, f"run-{name}")
-    page.close()
+def test_a_served_run_can_be_used(opened, world):
+    page = opened()
+    page.goto(f"{world.served.page}/runs")
+    page.get_by_role("searchbox", name="Search").fill("demo")
+    page.get_by_role("status").filter(has_text="1 run").wait_for()
+    page.get_by_role("table", name="Runs").locator("tbody a").first.click()
+    use_run(page, "Dev")
+    assert page.locator("canvas").count() == 1
 
 
-def test_the_served_run_two_runs_compared_and_every_screen(page, served):
-    url, _, _ = served
-    page.goto(f"{url}/run?id=a")
-    use_run(page, "")
-    page.keyboard.press("Escape")
-    assert page.get_by_role("dialog").count() == 0
-    for path in ("/", "/runs", "/tools", "/models", "/measurement"):
-        page.goto(f"{url}{path}")
-        assert page.get_by_role("heading", level=1).is_visible()
-        if path == "/":
-            picture(page, "overview")
-    page.goto(f"{url}/compare")
-    page.get_by_label("A", exact=True).select_option("a")
-    page.get_by_label("B", exact=True).select_option("b")
-    page.get_by_role("button", name="Compare").click()
+def test_runs_are_filtered_and_sorted_in_place(opened, world):
+    page = opened()
+    page.goto(f"{world.served.page}/runs")
+    runs = page.get_by_role("table", name="Runs")
+    from playwright.sync_api import expect
+
+    page.get_by_label("model").select_option("claude-sonnet-4-5")
+    page.wait_for_url(re.compile("model=claude-sonnet-4-5"))
+    expect(runs.locator("tbody tr")).to_have_count(1)
+    page.get_by_label("model").select_option("")
+    runs.locator("tbody tr").nth(1).wait_for()
+    runs.get_by_role("link", name="cost", exact=True).click()
+    page.wait_for_url(re.compile("sort=cost"))
+    expect(runs.get_by_role("columnheader", name="cost")).to_have_attribute("aria-sort", "descending")
+    shown = [float(text.strip("$+?~")) for text in runs.locator("tbody td:nth-child(8)").all_inner_texts() if "$" in text]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_two_runs_are_ticked_and_compared(opened, world):
+    page = opened()
+    page.goto(f"{world.served.page}/runs")
+    for box in page.get_by_role("checkbox").all()[:2]:
+        box.check()
+    page.get_by_role("button", name="Compare the two ticked").click()
+    whole = page.get_by_role("table", name="The whole run")
+    assert whole.get_by_role("row", name=re.compile(r"^cost \$")).is_visible()
+    for name in ("By agent", "By model"):
+        assert page.get_by_role("table", name=name).locator("tbody tr").count()
+    page.get_by_label("A", exact=True).select_option(index=3)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.wait_for_url(re.compile("a="))
     assert page.get_by_role("table", name="By agent").is_visible()
-    picture(page, "compare")
 
 
-def test_a_run_that_is_going_is_followed(page, served):
-    url, live, store = served
-    live.append(team_run(3, run_id="now"))
-    page.goto(f"{url}/run?id=now")
-    page.locator("details.agent summary").first.click()
-    rows = page.locator("#calls tbody tr")
-    assert rows.count() == 3
-    page.wait_for_timeout(1500)
-    live[:] = [team_run(6, run_id="now")]
-    rows.nth(5).wait_for(timeout=8000)
-    assert page.locator("details.agent").first.get_attribute("open") is not None
-    assert page.get_by_text("running", exact=True).is_visible()
-    store.save([Entry(live.pop())])
-    page.get_by_text("running", exact=True).wait_for(state="detached", timeout=8000)
+def test_the_overview_shows_days_budgets_and_who_spent(opened, world):
+    page = opened()
+    page.goto(world.served.page)
+    assert page.locator("#by-day canvas").count() == 1
+    page.locator("#by-day .u-over").hover(position={"x": 5, "y": 60})
+    assert re.search(r"\d{4}-\d\d-\d\d: \$", page.locator("#spend .readout").inner_text())
+    page.get_by_text("The figures as a table").click()
+    assert page.get_by_role("table", name="Spend by day").locator("tbody tr").count() >= 3
+    page.get_by_role("navigation", name="Stacked by").get_by_role("link", name="agent").click()
+    assert page.locator("#spend .legend").get_by_text("Dev", exact=True).is_visible()
+    budget = page.get_by_role("table", name="Budgets").get_by_role("row", name=re.compile("today"))
+    assert "over" in budget.inner_text()
+    page.get_by_role("navigation", name="Period").get_by_role("link", name="today").click()
+    assert page.get_by_role("table", name="Latest runs").is_visible()
+
+
+def test_a_run_that_is_going_is_followed(opened, world):
+    spans = recorded("official-langchain__pipeline_openai", salt=99)
+    ended = [span["spanId"] for span in sorted(each_span(spans), key=lambda span: int(span["endTimeUnixNano"]))]
+    world.served.send(only(spans, set(ended[:6])))
+    page = opened()
+    page.goto(f"{world.served.page}/runs")
+    page.get_by_role("link", name="run of PM").click()
+    page.get_by_text("running", exact=True).wait_for()
+    agent = page.locator("details.agent").filter(has_text="PM")
+    agent.locator("summary").click()
+    calls = page.get_by_role("table", name="Calls", exact=True)
+    calls.get_by_role("columnheader", name="in", exact=True).get_by_role("button").click()
+    before = calls.locator("tbody tr").count()
+    page.evaluate("window.sameDocument = true")
+    world.served.send(only(spans, set(ended[6:11])))
+    calls.locator("tbody tr").nth(before).wait_for()
+    page.wait_for_timeout(50)  # the rows are there before the script has put them in order again
+    assert agent.get_attribute("open") is not None
+    assert calls.get_by_role("columnheader", name="in", exact=True).get_attribute("aria-sort") == "descending"
+    shown = [int(text.replace(",", "")) for text in calls.locator("tbody td:nth-child(4)").all_inner_texts()]
+    assert shown == sorted(shown, reverse=True)
+    world.served.send(only(spans, set(ended[11:])))
+    page.get_by_text("running", exact=True).wait_for(state="detached")
+    page.get_by_role("heading", name="software_pipeline").wait_for()
+    assert page.evaluate("window.sameDocument") is True
+    assert page.locator("#follow").count() == 0
+
+
+def test_axe_sees_what_is_wrong(opened):
+    page = opened()
+    page.set_content("<html lang=en><title>t</title><main><button></button><p style='color:#bbb;background:#fff'>pale</p></main>")
+    assert {line.partition(":")[0] for line in violations(page)} == {"button-name", "color-contrast"}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_serious_on_any_screen(scheme, opened, world):
+    page = opened(color_scheme=scheme)
+    for path in SCREENS:
+        page.goto(world.served.page + path)
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        assert violations(page) == [], path
+    page.goto(f"{world.served.page}/run?id=last")
+    page.get_by_role("link", name="Call 1", exact=True).first.click()
+    page.get_by_role("dialog", name=re.compile("^Call 1: ")).wait_for()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_serious_in_the_file(scheme, opened, world):
+    page = opened(color_scheme=scheme)
+    page.goto(world.file.as_uri() + "#r0-call-2")
+    assert violations(page) == []
+    page.goto(world.file.as_uri() + "#r0-agents")
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nothing_is_wider_than_a_narrow_screen(scheme, opened, world):
+    page = opened(color_scheme=scheme, viewport={"width": 380, "height": 800})
+    for url in (*(world.served.page + path for path in SCREENS), world.file.as_uri()):
+        page.goto(url)
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380, url
+
+
+def test_every_screen_can_be_read_without_scripts(opened, world):
+    page = opened(java_script_enabled=False)
+    for path in SCREENS:
+        page.goto(world.served.page + path)
+        assert page.get_by_role("heading", level=1).is_visible(), path
+    page.goto(f"{world.served.page}/runs")
+    page.get_by_label("outcome").select_option("ok")
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("table", name="Runs").locator("tbody a").first.click()
+    page.get_by_role("link", name="Call 1", exact=True).first.click()
+    assert page.get_by_role("heading", name=re.compile("^Call 1: ")).is_visible()
+    page.goto(world.file.as_uri())
+    page.get_by_role("table", name="Calls", exact=True).get_by_role("link", name="Call 1", exact=True).click()
+    assert page.locator("#r0-call-1").is_visible()
+
+
+def test_hostile_names_stay_text_on_every_screen(opened, tmp_path):
+    with serving(tmp_path / "history.db") as served:
+        served.send(renamed(recorded("official-langchain__pipeline_openai"), HOSTILE))
+        served.settled(1)
+        page = opened()
+        for path in (*SCREENS, f"/runs?q={HOSTILE}&agent={HOSTILE}", f"/run?id={HOSTILE}", f"/compare?a=last&b={HOSTILE}"):
+            page.goto(served.page + path)
+            assert page.locator("img").count() == 0, path
+            assert page.locator("script:not([src]):not([type='application/json'])").count() == 0, path
+        page.goto(f"{served.page}/run?id=last")
+        page.get_by_role("link", name="Call 1", exact=True).first.click()
+        page.get_by_role("dialog").wait_for()
+        assert "<script>alert(1)</script>" in page.get_by_role("dialog").inner_text()
+        assert page.locator("canvas").count() == 1
+    page.goto(html.write([hostile_run()], tmp_path / "run.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert page.locator("img").count() == 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from costspan.server.context import Context
 
 DAYS: Final = 30
+_TRACE: Final = 32
 _PERIODS: Final = (1, 7, 30, 90, 365)
 
 
@@ -59,16 +60,30 @@ def period(request: Request, **keep: str) -> Period:
 
 
 def find_run(context: Context, name: str) -> tuple[Run | None, bool]:
-    """The run of this id, and whether it is still going."""
+    """The run of this id, and whether it is still going.
+
+    An id is the trace's and the outermost span's, and as long as a run is going spans further out may come: then the trace
+    alone finds it.
+    """
+    stored = _stored(context, name)
+    if stored is not None:
+        return stored, False
+    going = context.live_runs()
+    trace_id = name[:_TRACE] if len(name) > _TRACE and name[_TRACE] == "-" else name
+    found = next((one for one in going if one.id == name), None)
+    found = found or next((one for one in going if trace_id in one.trace_ids), None)
+    if found is not None or trace_id == name:
+        return found, True
+    return _stored(context, trace_id), False
+
+
+def _stored(context: Context, name: str) -> Run | None:
     with context.database.reading() as db:
         try:
             row = run_queries.find_run(db, name)
         except UsageError:
-            return None, False
-        stored = run_queries.load_run(db, row) if row is not None else None
-    if stored is not None:
-        return stored, False
-    return next((one for one in context.live_runs() if one.id == name), None), True
+            return None
+        return run_queries.load_run(db, row) if row is not None else None
 
 
 def run_link(name: str, **more: str) -> str:

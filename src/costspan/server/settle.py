@@ -12,6 +12,7 @@ from costspan.account.booking import make_call
 from costspan.account.cachehit import CacheHits
 from costspan.history.books import Entry
 from costspan.records import RUN
+from costspan.server.going import with_stand_ins
 from costspan.server.lone import lone_runs
 from costspan.server.metering import Metering, tool_spans
 from costspan.server.traces import OpenTraces
@@ -207,7 +208,7 @@ class Settler:
         found: list[Run] = []
         for pairs in traces:
             with guard.Guard("server.live"):
-                found += assemble(pairs, make=self._make).runs
+                found += assemble(with_stand_ins(pairs), make=self._make).runs
         runs = tuple(sorted(found, key=lambda run: -run.started_ns)[:LIVE_MAX])
         self._live = (time.monotonic(), runs)
         return runs

@@ -93,7 +93,7 @@ def live_lines(runs: Sequence[Run]) -> list[LiveLine]:
     """What is going on now."""
     return [
         LiveLine(
-            plain(run.workflow or "run"),
+            plain(run.workflow or _unnamed(run)),
             run_link(run.id),
             known_cost(run.totals),
             many(run.totals.calls, "call"),
@@ -101,3 +101,9 @@ def live_lines(runs: Sequence[Run]) -> list[LiveLine]:
         )
         for run in runs
     ]
+
+
+def _unnamed(run: Run) -> str:
+    """A run whose root has not been told yet, by who has worked in it so far."""
+    names = ", ".join(agent.name for agent in run.agents[:3])
+    return f"run of {names}" if names else "run"
