@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,15 @@ def seen() -> Iterator[Measured]:
     """costspan switched on for every framework, with what it sees kept in memory (see `costspan.testing.measure`)."""
     with measure() as measured:
         yield measured
+
+
+@pytest.fixture(scope="module")
+def quick_collections() -> Iterator[None]:
+    """What is there already is left out of garbage collections, which would take most of a module's time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @dataclass

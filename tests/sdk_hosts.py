@@ -21,6 +21,8 @@ _BASE = vars(openai._base_client)
 http = _BASE.get("httpx2") or _BASE["httpx"]
 """What the SDKs are built on: older versions on httpx."""
 
+openai._base_client.INITIAL_RETRY_DELAY = anthropic._base_client.INITIAL_RETRY_DELAY = 0.01  # nobody learns from waiting
+
 KINDS = ("openai", "openai-async", "anthropic", "anthropic-async")
 USAGE = {"openai": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}}
 USAGE["anthropic"] = {"input_tokens": 11, "output_tokens": 7}

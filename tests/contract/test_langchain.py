@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 import warnings
 
@@ -21,13 +20,7 @@ SOME = (
     "a graph of nodes", "a graph that fails", "a tool that fails", "a structured answer that does not parse", "an async batch",
 )  # fmt: skip
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections():
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+pytestmark = pytest.mark.usefixtures("quick_collections")
 
 
 def test_the_matrix_is_wide_enough():

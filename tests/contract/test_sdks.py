@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 
 import pytest
@@ -13,14 +12,7 @@ from sdk_cases import collect, open_units
 from sdk_hosts import KINDS, outcome
 from sdk_odd_calls import CASES
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections():
-    """What is there already is left out of collections, which would take most of the time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+pytestmark = pytest.mark.usefixtures("quick_collections")
 
 
 def test_the_matrix_is_wide_enough():

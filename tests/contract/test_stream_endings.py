@@ -124,15 +124,7 @@ ENDINGS = {
     cut: "error",
 }
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections():
-    import gc
-
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+pytestmark = pytest.mark.usefixtures("quick_collections")
 
 
 def test_there_are_twelve_endings():

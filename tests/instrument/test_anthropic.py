@@ -19,6 +19,7 @@ from costspan.testing import Reply, measure
 from sdk_cases import balanced, calls, collect, hello, needs, only_call, open_units
 from sdk_hosts import http as httpx2
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
 ASK = {"model": "claude-haiku-4-5", "max_tokens": 200, "messages": hello()}
 SLOW = Reply(text="a b c d e f g h", chunks=8, chunk_delay=0.03)
 

@@ -19,6 +19,7 @@ from sdk_cases import balanced, calls, collect, hello, needs, only_call, open_un
 from sdk_hosts import http as httpx2
 from sdk_hosts import streamed
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
 MODEL = "gpt-4o"
 TELL = {"stream_options": {"include_usage": True}}
 SLOW = Reply(text="a b c d e f g h", chunks=8, chunk_delay=0.03)

@@ -234,8 +234,12 @@ def edges(found: Found, at_ns: int) -> Iterator[int]:
 def newest_start(before: float) -> float:
     """The latest day, in seconds since the epoch and not after `before`, on which the table has a price begin."""
     limit = min(before, Path(_file()).stat().st_mtime)
-    starts = (start / 1e9 for provider in _providers().values() for info in provider.models for start in _starts(info))
-    return max((start for start in starts if start <= limit), default=0.0)
+    return max((start for start in _all_starts() if start <= limit), default=0.0)
+
+
+@cache
+def _all_starts() -> frozenset[float]:
+    return frozenset(start / 1e9 for provider in _providers().values() for info in provider.models for start in _starts(info))
 
 
 def _file() -> str:
