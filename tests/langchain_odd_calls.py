@@ -42,8 +42,8 @@ class Program:
     def answers(self, *given: Any) -> None:
         self.sync.answers, self.asynchronous.answers = list(given), list(given)
 
-    def model(self, **more: Any) -> ChatOpenAI:
-        return ChatOpenAI(
+    def model(self, kind: type[ChatOpenAI] = ChatOpenAI, **more: Any) -> ChatOpenAI:
+        return kind(
             model="gpt-4o", api_key="none", base_url="http://provider.test/v1", max_retries=0,
             http_client=self.sync.client._client, http_async_client=self.asynchronous.client._client, **more,
         )  # fmt: skip
@@ -235,7 +235,7 @@ async def config_and_metadata_of_all_kinds(program: Program) -> Any:
     return [found, config]
 
 
-def _graph(**nodes: Any) -> Any:
+def graph_of(**nodes: Any) -> Any:
     graph = StateGraph(MessagesState)
     before = START
     for name, node in nodes.items():
@@ -250,18 +250,18 @@ def _graph(**nodes: Any) -> Any:
 async def a_graph_of_nodes(program: Program) -> Any:
     program.answers(body("openai"))
     model = program.model()
-    graph = _graph(a=lambda state: {"messages": [model.invoke("hi")]}, b=lambda state: {"messages": [model.invoke("ho")]})
+    graph = graph_of(a=lambda state: {"messages": [model.invoke("hi")]}, b=lambda state: {"messages": [model.invoke("ho")]})
     return [graph.invoke({"messages": []}), list(graph.stream({"messages": []}, stream_mode="updates"))]
 
 
 @case
 async def a_graph_that_fails(program: Program) -> Any:
-    return _graph(a=lambda state: 1 / 0).invoke({"messages": []})
+    return graph_of(a=lambda state: 1 / 0).invoke({"messages": []})
 
 
 @case
 async def a_graph_that_is_interrupted(program: Program) -> Any:
-    return _graph(a=lambda state: {"messages": [interrupt("who?")]}).invoke({"messages": []})
+    return graph_of(a=lambda state: {"messages": [interrupt("who?")]}).invoke({"messages": []})
 
 
 @case
@@ -294,5 +294,5 @@ async def a_model_of_somebody_else(program: Program) -> Any:
 async def events_of_a_graph(program: Program) -> Any:
     program.answers(lambda: streamed(events("openai")))
     model = program.model()
-    graph = _graph(a=lambda state: {"messages": [model.invoke("hi")]})
+    graph = graph_of(a=lambda state: {"messages": [model.invoke("hi")]})
     return [event["event"] async for event in graph.astream_events({"messages": []}, version="v2")]

@@ -8,13 +8,16 @@ import warnings
 
 import pytest
 
+import langchain_odd_calls
+import langchain_odd_programs
 from costspan import guard
 from costspan.testing import measure
 from fault_injection import HIT, functions_of, sabotage
-from langchain_odd_calls import CASES, outcome
+from langchain_odd_calls import outcome
 from sdk_cases import collect, open_units
 
 MODULES = ("langchain", "langchain_context", "langchain_answer", "langchain_names", "answer", "spans")
+CASES = langchain_odd_calls.CASES | langchain_odd_programs.CASES
 SOME = (
     "usage is null", "a stream as usual", "an async stream as usual", "a stream that is left", "cancelled after 3 steps",
     "a graph of nodes", "a graph that fails", "a tool that fails", "a structured answer that does not parse", "an async batch",
@@ -24,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("quick_collections")
 
 
 def test_the_matrix_is_wide_enough():
-    assert len(CASES) >= 74
+    assert len(CASES) >= 200
 
 
 @pytest.mark.filterwarnings("ignore")
