@@ -247,6 +247,7 @@ def test_spans_go_out_by_otlp_when_the_standard_variables_say_so(tmp_path, otlp_
     attributes = {each.key: each.value for each in call.attributes}
     assert attributes["gen_ai.usage.cost.amount"].double_value == pytest.approx(0.0035)
     assert attributes["costspan.metered"].bool_value is True
+    assert attributes["costspan.metered.road"].string_value == "otlp"
     assert otlp_sink.metric_sum("costspan.tokens") == 1100
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from costspan import __version__, guard
 from costspan import settings as settings_of
-from costspan.conventions import SCOPE
+from costspan.conventions import ELSEWHERE, OTLP, PROMETHEUS, SCOPE
 from costspan.errors import SettingsError
 from costspan.instrument import registry
 from costspan.instrument.spans import SWITCH, Spans
@@ -147,7 +147,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     sinks = tuple(_sinks(settings)) + tuple(each for each in (writer, on_run) if each is not None)
     ledger = Ledger(keep_spans=bool(sinks))
     meters = Meters(version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None)
-    pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=bool(settings.metrics))
+    pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=_road(settings))
     running = Costspan(settings, pipeline, provider)
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
@@ -201,6 +201,15 @@ def _roads(settings: Settings, meters: Meters, provider: Any) -> Iterable[Any]:
             yield push
         else:
             guard.warn_once(f"metrics {name}", f"metrics exporter {name!r} is not known here; use prometheus, otlp or none")
+
+
+def _road(settings: Settings) -> str | None:
+    """By which road the figures of this process go, for those who get its spans too."""
+    if "otlp" not in settings.metrics:
+        return PROMETHEUS if settings.metrics else None
+    if len(settings.metrics) > 1:
+        return ELSEWHERE
+    return OTLP if settings.metrics_go_with_spans else ELSEWHERE
 
 
 def _writer(settings: Settings, provider: Any) -> Any:

@@ -46,7 +46,7 @@ class Pipeline:
 
     def __init__(
         self, book: PriceBook, meters: Meters, ledger: Ledger, *, sinks: tuple[Callable[[Run], None], ...] = (),
-        metered: bool = False,
+        metered: str | None = None,
     ) -> None:  # fmt: skip
         self.book = book
         self.meters = meters
@@ -190,11 +190,12 @@ def own_record(unit: Unit, ended_ns: int) -> SpanRecord:
     )
 
 
-def call_attributes(call: Call, *, metered: bool) -> dict[str, str | int | float | bool]:
-    """What a priced call adds to its span. Nothing is written for what is not known."""
+def call_attributes(call: Call, *, metered: str | None) -> dict[str, str | int | float | bool]:
+    """What a priced call adds to its span. Nothing is written for what is not known. `metered`: `conventions.METERED_ROAD`."""
     found: dict[str, str | int | float | bool] = {}
-    if metered:
+    if metered is not None:
         found[c.METERED] = True
+        found[c.METERED_ROAD] = metered
     cost = call.cost
     if cost is not None:
         found[c.COST_AMOUNT] = float(cost.amount_usd)

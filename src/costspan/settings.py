@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from costspan.errors import SettingsError
 
@@ -25,6 +26,7 @@ class Settings:
 
     `summary`: on, off or auto. `traces` and `metrics` are the exporters' names as OpenTelemetry's variables give them
     (`otlp`, `prometheus`, `console`, `none`); empty when nobody said anything, and then nothing is opened.
+    `metrics_go_with_spans`: OTLP metrics go to the address that spans go to.
     `ask_stream_usage`: ask OpenAI-compatible providers for the usage of streams, and hide their extra chunk from the program.
     """
 
@@ -38,6 +40,7 @@ class Settings:
     ask_stream_usage: bool = False
     traces: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    metrics_go_with_spans: bool = True
     prometheus_host: str = "localhost"
     prometheus_port: int = 9464
     multiprocess_dir: Path | None = None
@@ -59,6 +62,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         ask_stream_usage=_choice(env, "COSTSPAN_ASK_STREAM_USAGE", "off", SWITCHES) == "on",
         traces=_exporters(env, "OTEL_TRACES_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))),
         metrics=_exporters(env, "OTEL_METRICS_EXPORTER", otlp or bool(env.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"))),
+        metrics_go_with_spans=_address(env, "METRICS") == _address(env, "TRACES"),
         prometheus_host=env.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost",
         prometheus_port=int(_number(env, "OTEL_EXPORTER_PROMETHEUS_PORT", 9464, highest=65535)),
         multiprocess_dir=_path(env, "PROMETHEUS_MULTIPROC_DIR"),
@@ -108,6 +112,11 @@ def _exporters(env: Mapping[str, str], name: str, otlp_endpoint: bool) -> tuple[
     if not value:
         return ("otlp",) if otlp_endpoint else ()
     return tuple(part for part in (item.strip() for item in value.split(",")) if part and part != "none")
+
+
+def _address(env: Mapping[str, str], signal: str) -> str:
+    """Host and port that a signal goes to by OTLP."""
+    return urlsplit(env.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")).netloc
 
 
 def _number(env: Mapping[str, str], name: str, default: float, highest: float = 1e12) -> float:

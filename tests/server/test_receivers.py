@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 import zlib
 
@@ -157,6 +160,8 @@ def test_what_cannot_be_taken_is_refused_with_a_line(server, body, kind, headers
     assert answer.status_code == status
     if kind.endswith("json"):
         assert len(answer.json()["message"]) > 10
+    elif kind == "text/plain":
+        assert answer.text.startswith("costspan: Content-Type 'text/plain'")
     else:
         assert len(Status.FromString(answer.content).message) > 10
     assert httpx.get(f"{server.page}/healthz").text == "ok\n"
@@ -238,3 +243,32 @@ def test_the_official_exporters_bring_what_the_provider_billed(protocol, tmp_pat
         assert run.sums.cost_nano == total.cost_nano > 0
         page = httpx.get(f"{server.page}/metrics").text
         assert 'costspan_runs_total{outcome="ok",workflow="checkout"} 1.0' in page
+
+
+SHORT = """
+import sys, costspan, openai
+costspan.enable(summary=False)
+client = openai.OpenAI(base_url=sys.argv[1], api_key="none")
+with costspan.run("nightly"):
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "one question"}])
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "counted"),
+    [({}, 2), ({"OTEL_METRICS_EXPORTER": "none"}, 2), ({"OTEL_METRICS_EXPORTER": "prometheus"}, 0)],
+    ids=["otlp", "none", "prometheus"],
+)
+def test_metrics_go_on_counting_across_the_lives_of_short_programs(variables, counted, tmp_path, provider):
+    """One variable is enough; what a program gives to Prometheus itself is not counted a second time."""
+    with serving(tmp_path / "history.db") as server:
+        env = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": server.otlp, "OTEL_EXPORTER_PROMETHEUS_PORT": "0", **variables}
+        for _ in range(2):
+            words = [sys.executable, "-c", SHORT, provider.openai_url]
+            done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=100, check=False)
+            assert done.returncode == 0, done.stderr
+        server.settled()
+        assert server.total().calls == len(provider.log) == 2
+        page = httpx.get(f"{server.page}/metrics").text
+        found = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith("costspan_calls_total{")]
+        assert sum(map(float, found)) == counted

@@ -163,16 +163,26 @@ def test_calls_count_once_in_metrics_however_often_their_trace_settles(bench):
     assert bench.total().calls == 2
 
 
-def test_metered_spans_are_stored_and_shown_but_not_counted(bench):
-    spans = [
-        workflow(1, "job", seconds=5, attributes={"costspan.kind": "run"}),
-        chat(2, parent=1, at=1, attributes={"costspan.kind": "call", "costspan.metered": True}),
-    ]
-    bench.send(to_protobuf(request(*spans, scope="costspan")))
+@pytest.mark.parametrize("road", [None, "prometheus", "elsewhere"])
+def test_metered_spans_are_stored_and_shown_but_not_counted(bench, road):
+    bench.send(metered(road))
     bench.wait()
     assert bench.total().calls == 1
     assert bench.metric("costspan_calls_total") == 0
     assert bench.metric("costspan_runs_total") == 0
+
+
+def test_spans_whose_metrics_came_here_and_were_dropped_are_counted(bench):
+    bench.send(metered("otlp"))
+    bench.wait()
+    assert bench.metric("costspan_calls_total") == 1
+    assert bench.metric("costspan_runs_total") == 1
+
+
+def metered(road):
+    told = {"costspan.kind": "call", "costspan.metered": True} | ({"costspan.metered.road": road} if road else {})
+    spans = [workflow(1, "job", seconds=5, attributes={"costspan.kind": "run"}), chat(2, parent=1, at=1, attributes=told)]
+    return to_protobuf(request(*spans, scope="costspan"))
 
 
 def test_a_batch_that_comes_twice_counts_once(bench):

@@ -91,10 +91,8 @@ def runs(
 
 
 def _cells(row: RunRow) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
     sums = row.sums
-    started = datetime.fromtimestamp(row.started_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    started = _utc(row.started_ns)
     cost = None if sums.cost_usd is None else f"{sums.cost_usd:f}"
     seconds = round(row.duration_seconds, 3)
     values = (
@@ -102,6 +100,12 @@ def _cells(row: RunRow) -> dict[str, Any]:
         sums.share,
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _utc(at_ns: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -191,10 +195,22 @@ def info(
     else:
         for name, value in found.items():
             if name != "dropped" or value:
-                print(f"{name:12} {value:,}" if isinstance(value, int) and not name.endswith("_ns") else f"{name:12} {value}")
+                print(f"{name.removesuffix('_ns').replace('_', ' '):12} {_readable(name, value)}")
         if check:
             print("check        " + ("; ".join(problems) if problems else "sound"))
     raise typer.Exit(1 if problems else 0)
+
+
+def _readable(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{count:,} {place}" for place, count in value.items())
+    if not isinstance(value, int):
+        return str(value)
+    if name.endswith("_ns"):
+        return _utc(value)
+    return f"{value / 1e6:,.1f} MB" if name.endswith("bytes") and value >= 1_000_000 else f"{value:,}"
 
 
 def vacuum(

@@ -69,6 +69,7 @@ def _addresses(server: object) -> str:
     lines = [
         f"costspan: page     http://{shown}:{page.port}/  (and /metrics, /health)",
         f"costspan: OTLP     http://{shown}:{http.port}  (HTTP)" + (f", http://{shown}:{grpc.port}  (gRPC)" if grpc else ""),
+        f"costspan: programs need OTEL_EXPORTER_OTLP_ENDPOINT=http://{shown}:{http.port}",
         f"costspan: history  {getattr(server, 'database').path}",  # noqa: B009
     ]
     return "\n".join(lines)

@@ -8,14 +8,17 @@ from costspan.errors import UsageError
 from costspan.history import queries, run_queries
 from costspan.history.rows import RunFilter
 from costspan.intake.report_files import Group, Report
-from costspan.records import ESTIMATED, MISSING, NO_USAGE, REPORTED, Coverage, Totals, Usage
+from costspan.records import ESTIMATED, MISSING, NO_USAGE, REPORTED, ZERO, Coverage, Totals, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from costspan.history.database import Database
+    from costspan.history.rows import Group as HistoryGroup
     from costspan.history.rows import Sums
 
+_PRICE: Final = ("price_source", "price_ref")
 BY: Final = ("agent", "model", "tool", "day", "hour", "workflow", "provider", "service", "environment")
 
 
@@ -30,18 +33,30 @@ def report_history(
     where = RunFilter(since_ns=since_ns, until_ns=until_ns)
     with database.reading() as db:
         groups = queries.by(db, by, since_ns=since_ns, until_ns=until_ns) if by else []
+        priced = _priced(queries.by(db, (*by, *_PRICE), since_ns=since_ns, until_ns=until_ns))
         total = queries.total(db, since_ns=since_ns, until_ns=until_ns)
         runs = run_queries.count_runs(db, where)
     return Report(
         runs=runs,
-        totals=totals_of(total),
+        totals=totals_of(total, [one for found in priced.values() for one in found]),
         by=tuple(by),
-        groups=tuple(Group(group.key, totals_of(group.sums)) for group in groups),
+        groups=tuple(Group(group.key, totals_of(group.sums, priced.get(group.key, ()))) for group in groups),
     )
 
 
-def totals_of(sums: Sums) -> Totals:
-    """Figures of the history in the shape of a sum of calls; how a sum was priced is not kept with it."""
+def _priced(groups: Sequence[HistoryGroup]) -> dict[tuple[str | None, ...], list[HistoryGroup]]:
+    """The parts of each group that were priced alike."""
+    found: dict[tuple[str | None, ...], list[HistoryGroup]] = {}
+    for group in groups:
+        found.setdefault(group.key[: -len(_PRICE)], []).append(group)
+    return found
+
+
+def totals_of(sums: Sums, priced: Sequence[HistoryGroup] = ()) -> Totals:
+    """Figures of the history in the shape of a sum of calls. `priced`: its parts by price source and price row.
+
+    How the dollars divide by the kind of token is kept with each run, not with sums.
+    """
     if not sums.calls:
         return Totals(cache_hits=sums.cache_hits)
     known = sums.total_tokens is not None
@@ -59,6 +74,8 @@ def totals_of(sums: Sums) -> Totals:
         if known
         else NO_USAGE,
         cost_usd=sums.cost_usd,
+        cost_by_source=_by_source(priced),
+        price_refs=tuple(sorted({ref for group in priced if (ref := group.key[-1])})),
         coverage=Coverage(
             calls=sums.calls,
             reported_calls=sums.reported_calls,
@@ -72,3 +89,12 @@ def totals_of(sums: Sums) -> Totals:
         cache_hits=sums.cache_hits,
         duration_seconds=sums.duration_ns / 1e9,
     )
+
+
+def _by_source(priced: Sequence[HistoryGroup]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for group in priced:
+        source, cost = group.key[-2], group.sums.cost_usd
+        if source is not None and cost is not None:
+            found[source] = found.get(source, ZERO) + cost
+    return found

@@ -100,7 +100,7 @@ class Forwarder:
             _shorten(self._settled, SETTLED_MAX)
 
     def _note(self, call: Call) -> None:
-        self._notes[(int(call.trace_id, 16), int(call.id, 16))] = call_attributes(call, metered=True)
+        self._notes[(int(call.trace_id, 16), int(call.id, 16))] = call_attributes(call, metered=c.PROMETHEUS)
         for other in call.duplicates:
             self._notes[(int(other.trace_id, 16), int(other.span_id, 16))] = {c.DUPLICATE_OF: call.id}
 

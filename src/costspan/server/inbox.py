@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan import guard
-from costspan.conventions import METERED
+from costspan.conventions import METERED, METERED_ROAD, OTLP
 from costspan.errors import CostspanError, HistoryError
 from costspan.history.span_store import TIME_MAX
 from costspan.intake.otlp import decode_json, decode_protobuf
@@ -245,8 +245,8 @@ def _records(parcel: Parcel, problems: list[str]) -> Iterator[SpanRecord]:
 def _reading(record: SpanRecord) -> Reading | None:
     reading = read(record)
     if reading is not None and record.attributes.get(METERED) is True:
-        # Written on its way out by a costspan in that process, whoever opened the span.
-        reading.metered = True
+        # Written on its way out by a costspan in that process, whoever opened the span. Metrics that came here were dropped.
+        reading.metered = record.attributes.get(METERED_ROAD) != OTLP
     return reading
 
 

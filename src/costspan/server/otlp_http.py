@@ -127,11 +127,11 @@ def _answer(taken: Taken, kind: str) -> Response:
 
 def _refusal(refusal: RefusedError, kind: str) -> Response:
     headers = {"Retry-After": str(RETRY_SECONDS)} if refusal.retry else None
-    status = Status(message=str(refusal))
-    kind = kind if kind in (PROTOBUF, JSON) else PROTOBUF
     # The rest of a body that was not read to its end would be taken for the next request.
     headers = {**(headers or {}), "Connection": "close"} if refusal.status in (408, 413) else headers
-    return Response(_encoded(status, kind), refusal.status, headers, kind)
+    if kind not in (PROTOBUF, JSON):  # a person with curl
+        return PlainTextResponse(f"costspan: {refusal}\n", refusal.status, headers)
+    return Response(_encoded(Status(message=str(refusal)), kind), refusal.status, headers, kind)
 
 
 def _encoded(message: Message, kind: str) -> bytes:
