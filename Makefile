@@ -12,6 +12,7 @@ help:
 	@echo "make test        all tests"
 	@echo "make check       ruff, mypy, import contracts"
 	@echo "make alert-demo  a spend spike on the real Prometheus and Alertmanager: watch the page arrive"
+	@echo "make docs-pictures  the manual's pictures of the pages (needs Chromium)"
 	@echo "make dashboards  build grafana/dashboards/*.json from grafana/build/*.py"
 	@echo "make rules       build deploy/prometheus/rules/*.yml from thresholds.yml"
 	@echo "make bench       overhead beside the peers (makes an environment for each)"
@@ -44,6 +45,9 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 lint: check
+
+docs-pictures: $(VENV)/.dev
+	@PYTHONPATH=tests $(BIN)/python tests/page_pictures.py docs/pictures
 
 dashboards: $(VENV)/.dev
 	@$(BIN)/python -m grafana.build

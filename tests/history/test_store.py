@@ -96,6 +96,12 @@ def test_unknown_is_never_zero(store):
     assert ask(store, queries.models)[0].sums.unpriced_calls == 2
 
 
+def test_a_model_was_used_last_on_its_latest_day_whatever_price_row_was_used(store):
+    store.save([entry(1, at=0, tokens=None), entry(2, at=50 * HOUR)])
+    (row,) = ask(store, queries.models)
+    assert (row.first_day, row.last_day) == ("2026-11-21", "2026-11-23")
+
+
 def test_days_of_another_zone_are_cut_at_its_midnight(store):
     store.save([entry(1, at=0), entry(2, at=6 * HOUR)])
     utc = [group.key[0] for group in ask(store, queries.by, ("day",))]

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,6 +114,20 @@ def violations(page) -> list[str]:
         if item["impact"] in ("serious", "critical")
         for node in item["nodes"]
     ]
+
+
+def falls(texts: list[str]) -> bool:
+    """Whether these figures are in falling order."""
+    shown = [int(text.replace(",", "")) for text in texts]
+    return shown == sorted(shown, reverse=True)
+
+
+def until(condition) -> None:
+    """Wait for what a script does a moment later."""
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def use_run(page, agent: str) -> None:
@@ -228,11 +243,9 @@ def test_a_run_that_is_going_is_followed(opened, world):
     page.evaluate("window.sameDocument = true")
     world.served.send(only(spans, set(ended[6:11])))
     calls.locator("tbody tr").nth(before).wait_for()
-    page.wait_for_timeout(50)  # the rows are there before the script has put them in order again
     assert agent.get_attribute("open") is not None
     assert calls.get_by_role("columnheader", name="in", exact=True).get_attribute("aria-sort") == "descending"
-    shown = [int(text.replace(",", "")) for text in calls.locator("tbody td:nth-child(4)").all_inner_texts()]
-    assert shown == sorted(shown, reverse=True)
+    until(lambda: falls(calls.locator("tbody td:nth-child(4)").all_inner_texts()))
     world.served.send(only(spans, set(ended[11:])))
     page.get_by_text("running", exact=True).wait_for(state="detached")
     page.get_by_role("heading", name="software_pipeline").wait_for()

@@ -14,7 +14,7 @@ from costspan.history.database import Database
 from costspan.history.store import Store
 from costspan.server.app import create_app
 from costspan.server.context import Context
-from costspan.server.rendering import STATIC
+from costspan.server.rendering import STATIC, static_path
 from page_runs import hostile_run, team_run
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_no_screen_runs_what_a_name_says(path, tmp_path):
     answer = served.client.get(path)
     found = Attributes(answer.text).found
     scripts = {value for tag, name, value in found if tag == "script" and name == "src"}
-    assert scripts <= {f"/static/{name}" for name in STATIC}
+    assert scripts <= {static_path(name) for name in STATIC}
     assert {value for tag, name, value in found if tag == "script" and name == "type"} <= {"application/json"}
     assert not [name for tag, name, _ in found if name.startswith("on") or name == "style" or tag == "img"]
     policy = answer.headers["content-security-policy"]
@@ -149,6 +149,7 @@ def test_a_page_with_its_style_and_scripts_is_light(served):
     page = served.get("/run?id=b")
     paths = ["/run?id=b", *re.findall(r'(?:src|href)="(/static/[^"]+)"', page)]
     assert len(paths) == 1 + len(STATIC)
+    assert "immutable" in served.client.get(paths[1]).headers["cache-control"]
     with served.client.stream("GET", paths[0]) as answer:
         assert answer.headers["content-encoding"] == "gzip"
     assert sum(len(gzip.compress(served.get(path).encode(), 5)) for path in paths) < 75_000

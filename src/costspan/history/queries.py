@@ -101,8 +101,8 @@ def models(db: sqlite3.Connection, *, since_ns: int | None = None, until_ns: int
             model,
             tuple(sorted({ref for group in groups if (ref := group.key[2])})),
             tuple(sorted({source for group in groups if (source := group.key[3])})),
-            str(groups[0].key[4]),
-            str(groups[-1].key[4]),
+            min(str(group.key[4]) for group in groups),
+            max(str(group.key[4]) for group in groups),
             add(group.sums for group in groups),
         )
         for (provider, model), groups in found.items()

@@ -49,4 +49,5 @@ def static(request: Request) -> Response:
     found = static_file(request.path_params["name"])
     if found is None:
         return PlainTextResponse("costspan: no such file\n", 404)
-    return Response(found[0], media_type=found[1], headers={"Cache-Control": "max-age=60"})
+    kept = "max-age=31536000, immutable" if request.query_params.get("v") else "max-age=60"
+    return Response(found[0], media_type=found[1], headers={"Cache-Control": kept})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -50,7 +51,9 @@ class Screen(NamedTuple):
 @cache
 def templates() -> Environment:
     """Made once; templates are compiled at their first use."""
-    return environment("costspan.server")
+    made = environment("costspan.server")
+    made.globals["static"] = static_path
+    return made
 
 
 def show(template: str, screen: Screen, view: object, *, status: int = 200) -> HTMLResponse:
@@ -72,6 +75,12 @@ def is_partial(request: Request) -> bool:
 def missing(what: str) -> HTMLResponse:
     """A page that says what is not there."""
     return show("missing.html", Screen("Not found", ""), what, status=404)
+
+
+@cache
+def static_path(name: str) -> str:
+    """The address of a file that pages load; it changes with the file, so that browsers may keep it for ever."""
+    return f"/static/{name}?v={hashlib.sha256(asset(STATIC[name][0]).encode()).hexdigest()[:12]}"
 
 
 def static_file(name: str) -> tuple[str, str] | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 STACKED: Final = 7
 """The greatest have a colour of their own, the rest is one."""
 OTHERS: Final = "others"
+LONG: Final = 90
+"""A range of more days begins with the first that has figures."""
 
 
 class Day(NamedTuple):
@@ -43,6 +45,9 @@ def spend(groups: Sequence[Group], days: Sequence[str], nobody: str) -> Spend | 
         whole[group.key[1]] = whole.get(group.key[1], 0) + (group.sums.cost_nano or 0)
     if not any(whole.values()):
         return None
+    if len(days) > LONG:
+        first = min(str(group.key[0]) for group in groups)
+        days = [day for day in days if day >= first]
     names = sorted((name for name, nano in whole.items() if nano), key=lambda name: (-whole[name], name or ""))
     top = names[:STACKED]
     rest = len(names) > STACKED
