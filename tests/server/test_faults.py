@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import random
 import resource
 import signal
 import socket
@@ -70,15 +71,20 @@ def spans_of(path):
     return count, problems
 
 
+KILLS = int(os.environ.get("COSTSPAN_KILLS", "4"))
+"""docs/performance.md has the figures of a run with many more."""
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(60 + 60 * KILLS)
 def test_kill_9_while_writing_loses_no_acknowledged_batch(tmp_path):
     path, ports = tmp_path / "history.db", free_ports(3)
     acknowledged, sent, trace = 0, 0, 0
-    for round_ in range(4):
+    moments = random.Random(1)
+    for _ in range(KILLS):
         server = start_process(path, ports)
         wait_for(f"http://127.0.0.1:{ports[0]}/healthz")
-        killer = threading.Timer(0.2 + 0.15 * round_, server.kill)
+        killer = threading.Timer(moments.uniform(0.05, 0.9), server.kill)
         killer.start()
         with httpx.Client(timeout=20) as client:
             try:
@@ -110,6 +116,7 @@ def test_kill_9_while_writing_loses_no_acknowledged_batch(tmp_path):
     assert runs >= acknowledged
     assert upkeep.check(database) == []
     database.close()
+    print(f"{KILLS} kills: {acknowledged} batches acknowledged, {runs} found again of {sent} sent, the file sound each time")
 
 
 def test_a_full_disk_refuses_until_there_is_room_and_says_so(tmp_path):
