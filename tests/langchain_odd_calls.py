@@ -18,12 +18,12 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
-from sdk_hosts import Host, body, events, http, shape, streamed
+from sdk_hosts import Host, body, events, http, knowing_its_platform, shape, streamed
 from sdk_odd_calls import ODD_BODIES, ODD_FIELDS, ODD_STREAMS
 
 CASES: dict[str, Any] = {}
 _RANDOM = re.compile(
-    r"lc_run-[-\w]+|\b[0-9a-f]{32}\b|run-[-0-9a-f]{20,}|[0-9a-f]{8}-[0-9a-f]{4}-[-0-9a-f]+|0x[0-9a-f]+|index -?\d+"
+    r"Task-\d+|lc_run-[-\w]+|\b[0-9a-f]{32}\b|run-[-0-9a-f]{20,}|[0-9a-f]{8}-[0-9a-f]{4}-[-0-9a-f]+|0x[0-9a-f]+|index -?\d+"
 )
 
 
@@ -43,10 +43,12 @@ class Program:
         self.sync.answers, self.asynchronous.answers = list(given), list(given)
 
     def model(self, kind: type[ChatOpenAI] = ChatOpenAI, **more: Any) -> ChatOpenAI:
-        return kind(
+        made = kind(
             model="gpt-4o", api_key="none", base_url="http://provider.test/v1", max_retries=0,
             http_client=self.sync.client._client, http_async_client=self.asynchronous.client._client, **more,
         )  # fmt: skip
+        knowing_its_platform(made.root_async_client)
+        return made
 
     async def finish(self) -> None:
         await self.sync.finish()
@@ -178,22 +180,6 @@ async def a_stream_that_is_never_started(program: Program) -> Any:
     stream = program.model().stream("hi")
     stream.close()
     return list(stream)
-
-
-for _ticks in (0, 1, 2, 3, 5, 8, 13):
-
-    async def _cancelled(program: Program, ticks: int = _ticks) -> Any:
-        program.answers(body("openai"))
-        task = asyncio.create_task(program.model().ainvoke("hi"))
-        for _ in range(ticks):
-            await asyncio.sleep(0)
-        task.cancel("enough")
-        try:
-            return await task
-        except asyncio.CancelledError as error:
-            return ["cancelled", *error.args]
-
-    CASES[f"cancelled after {_ticks} steps"] = _cancelled
 
 
 @case

@@ -222,7 +222,7 @@ async def a_cache_of_the_hosts(program: Program) -> Any:
 @case
 async def batches_as_they_complete(program: Program) -> Any:
     program.answers(body("openai"))
-    return list(program.model().batch_as_completed(["a", "b"], config={"max_concurrency": 1}))
+    return sorted(program.model().batch_as_completed(["a", "b"], config={"max_concurrency": 1}), key=lambda pair: pair[0])
 
 
 # --- what a host can look at ----------------------------------------------------------------------------------
@@ -410,10 +410,9 @@ def _cancelled(ticks: int, how: str) -> Any:
     return run
 
 
-for _ticks in range(16):
-    CASES[f"a call cancelled after {_ticks} steps"] = _cancelled(_ticks, "call")
-    CASES[f"a stream cancelled after {_ticks} steps"] = _cancelled(_ticks, "stream")
-    CASES[f"a graph cancelled after {_ticks} steps"] = _cancelled(_ticks, "graph")
+for _how, _steps in (("call", 14), ("stream", 5), ("graph", 24)):
+    for _ticks in range(_steps + 1):
+        CASES[f"a {_how} cancelled after {_ticks} steps"] = _cancelled(_ticks, _how)
 
 
 # --- graphs ---------------------------------------------------------------------------------------------------

@@ -628,9 +628,17 @@ def _cancelled_after(ticks: int, stream: bool) -> Any:
     return run
 
 
-for _ticks in range(14):
+# One step more than each of them has.
+for _ticks in range(4):
     add(f"cancelled after {_ticks} steps", _cancelled_after(_ticks, stream=False))
+for _ticks in range(23):
     add(f"a stream cancelled after {_ticks} steps", _cancelled_after(_ticks, stream=True))
+
+
+@case
+async def cancelled_while_it_looks_at_the_platform(host: Host) -> Any:
+    host.client._platform = None
+    return await _cancelled_after(1, stream=False)(host)
 
 
 class Odd(Mapping[str, Any]):

@@ -19,7 +19,7 @@ from sdk_cases import collect, open_units
 MODULES = ("langchain", "langchain_context", "langchain_answer", "langchain_names", "answer", "spans")
 CASES = langchain_odd_calls.CASES | langchain_odd_programs.CASES
 SOME = (
-    "usage is null", "a stream as usual", "an async stream as usual", "a stream that is left", "cancelled after 3 steps",
+    "usage is null", "a stream as usual", "an async stream as usual", "a stream that is left", "a call cancelled after 3 steps",
     "a graph of nodes", "a graph that fails", "a tool that fails", "a structured answer that does not parse", "an async batch",
 )  # fmt: skip
 
