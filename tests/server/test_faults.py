@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -312,6 +313,38 @@ def test_what_waits_for_an_upstream_is_bounded_and_the_loss_told(tmp_path):
     told = forwarder.health()
     assert told["waiting_bytes"] <= 10_000
     assert told["waiting_requests"] + told["dropped_requests"] == 49
+    forwarder.stop()
+
+
+def test_an_hour_without_upstream_costs_a_bounded_buffer_and_few_tries(upstream, monkeypatch):
+    """A request every ten seconds; the clock is the test's."""
+    from costspan.server import forward
+
+    now = [0.0]
+    monkeypatch.setattr(forward, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    upstream.status = 503
+    size = len(body(1000))
+    forwarder = forward.Forwarder(upstream.url, buffer_bytes=60 * size)
+    for second in range(3600):
+        now[0] = float(second)
+        if second % 10 == 0:
+            trace = 1000 + second // 10
+            forwarder.take(Parcel(body(trace), is_json=False), {trace})
+            forwarder.settled((), {trace})
+        forwarder._send_due(everything=False)
+    told = forwarder.health()
+    assert (told["ok"], told["waiting_requests"] + told["dropped_requests"]) == (False, 360)
+    assert told["waiting_bytes"] <= 60 * size
+    assert 55 <= told["waiting_requests"] <= 60
+    assert told["failed_tries"] < 80
+    assert "503" in told["trouble"]
+    upstream.status = 200
+    now[0] += 60
+    forwarder._send_due(everything=False)
+    assert forwarder.health()["sent_requests"] == told["waiting_requests"]
+    assert forwarder.health()["ok"]
+    names = [int.from_bytes(span.trace_id, "big") for span in upstream.spans]
+    assert (min(names), max(names)) == (1360 - told["waiting_requests"], 1359)  # the newest are kept
     forwarder.stop()
 
 

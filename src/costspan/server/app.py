@@ -84,5 +84,6 @@ async def _login(request: Request) -> Response:
     if not hmac.compare_digest(given.strip().encode(), token.encode()):
         return piece("login.html", "That is not the token.", status=401)
     answer = RedirectResponse("/", 303)
-    answer.set_cookie(COOKIE, session_of(token), httponly=True, samesite="strict", max_age=30 * 86_400)
+    behind_tls = request.headers.get("x-forwarded-proto") == "https"
+    answer.set_cookie(COOKIE, session_of(token), httponly=True, secure=behind_tls, samesite="strict", max_age=30 * 86_400)
     return answer
