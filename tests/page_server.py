@@ -48,23 +48,27 @@ class Served:
 
 @contextmanager
 def serving(history: Path, **env: str) -> Iterator[Served]:
-    """`costspan serve` on free ports, in a process of its own, ended by SIGTERM."""
+    """`costspan serve` on free ports, in a process of its own, ended by SIGTERM. What it says is in a file beside the history."""
     command = [sys.executable, "-m", "costspan", "serve", "--port", "0", "--http-port", "0", "--grpc-port", "-1"]
-    process = subprocess.Popen(
-        [*command, "--db", str(history), "--quiet", "0.3"], stderr=subprocess.PIPE, text=True, env={**os.environ, **env}
-    )
+    said = history.with_suffix(".log")
+    with said.open("w") as log:
+        process = subprocess.Popen([*command, "--db", str(history), "--quiet", "0.3"], stderr=log, env={**os.environ, **env})
     try:
-        assert process.stderr is not None
-        told = [process.stderr.readline() for _ in range(3)]
-        found = re.findall(r"http://[\d.]+:\d+", "".join(told))
-        assert len(found) == 2, told
-        yield Served(*found)
-        assert process.poll() is None
+        yield _addresses(process, said)
+        assert process.poll() is None, said.read_text()
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-        assert process.stderr is not None
-        process.stderr.close()
+
+
+def _addresses(process: subprocess.Popen[bytes], said: Path) -> Served:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        found = [re.search(rf"costspan: {what} +(http://[\d.]+:\d+)", said.read_text()) for what in ("page", "OTLP")]
+        if found[0] and found[1]:
+            return Served(found[0][1], found[1][1])
+        time.sleep(0.05)
+    raise AssertionError(said.read_text())
 
 
 def recorded(name: str, *, days_ago: float = 0, salt: int = 1) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_unknown_is_never_zero(store):
 
 
 def test_a_model_was_used_last_on_its_latest_day_whatever_price_row_was_used(store):
-    store.save([entry(1, at=0, tokens=None), entry(2, at=50 * HOUR)])
+    store.save([entry(1, at=0, tokens=None), entry(2, at=48 * HOUR)])
     (row,) = ask(store, queries.models)
     assert (row.first_day, row.last_day) == ("2026-11-21", "2026-11-23")
 

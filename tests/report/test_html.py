@@ -160,3 +160,17 @@ def test_the_same_run_makes_the_same_bytes():
 def test_a_page_that_cannot_be_written_says_so_in_one_line(tmp_path):
     with pytest.raises(InputError, match="name another file"):
         html.write([team_run()], tmp_path / "no" / "run.html")
+
+
+def test_a_file_of_very_many_calls_stays_within_reach():
+    page = html.page([team_run(600), *(team_run(400, run_id=f"r{number}") for number in range(6))])
+    assert page.count("<aside class=drawer") == html.PANELS_MAX
+    read = Reader(page)
+    links = {str(attributes["href"]) for tag, attributes in read.found if tag == "a"}
+    assert {link[1:] for link in links if link.startswith("#")} <= set(read.ids())
+
+
+def test_a_file_without_a_curve_carries_no_charts():
+    bare = html.page([made_run(())])
+    assert "uPlot" not in bare
+    assert len(bare) < 40_000

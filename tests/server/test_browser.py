@@ -307,6 +307,18 @@ def test_every_screen_can_be_read_without_scripts(opened, world):
     assert page.locator("#r0-call-1").is_visible()
 
 
+def test_a_person_logs_in_with_the_token(opened, tmp_path):
+    token = "a-token-of-twenty-odd-letters"
+    with serving(tmp_path / "history.db", COSTSPAN_TOKEN=token) as served:
+        page = opened()
+        page.goto(served.page)
+        assert violations(page) == []
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Log in").click()
+        assert page.get_by_role("heading", name="Overview").is_visible()
+        page.goto("about:blank")  # before the server that it follows ends
+
+
 def test_hostile_names_stay_text_on_every_screen(opened, tmp_path):
     with serving(tmp_path / "history.db") as served:
         served.send(renamed(recorded("official-langchain__pipeline_openai"), HOSTILE))

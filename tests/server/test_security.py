@@ -64,6 +64,8 @@ def test_with_a_token_nothing_is_shown_without_it(page):
     assert client.get("/", headers={"Accept": "text/html"}).headers["location"] == "/login"
     assert client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     assert client.get("/healthz").status_code == 200
+    assert client.get("/static/page.css").status_code == 200
+    assert client.get("/static/../health").status_code == 401
 
 
 def test_a_person_logs_in_with_the_token(page):
@@ -93,7 +95,7 @@ def test_browsers_are_told_to_load_nothing_from_elsewhere(page):
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_a_cookie_that_is_none_lets_nobody_in(page):

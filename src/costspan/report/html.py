@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RUNS_MAX: Final = 100
 """Runs that are shown in full; a file of more lists the rest in its table."""
+PANELS_MAX: Final = 2_000
+"""Calls of a whole file that have a panel, at most `ROWS` of one run: a file must open, and go by mail."""
 _CHARTS: Final = ("vendor/uPlot.iife.min.js", "charts.js")
 
 
@@ -77,7 +79,10 @@ def page(runs: Sequence[Run], *, totals: Totals | None = None) -> str:
     from markupsafe import Markup
 
     title = f"{plain(runs[0].workflow or 'run')}" if len(runs) == 1 else many(len(runs), "run")
-    shown = [_shown(run, place) for place, run in enumerate(runs[:RUNS_MAX])]
+    shown: list[Shown] = []
+    for place, run in enumerate(runs[:RUNS_MAX]):
+        left = PANELS_MAX - sum(len(other.calls) for other in shown)
+        shown.append(_shown(run, place, min(ROWS, left)))
     drawn = any(run.view.curve for run in shown)
     # Charts are a third of the file of a small run: a file without a curve does not carry them.
     style = asset("page.css") + (asset("vendor/uPlot.min.css") if drawn else "")
@@ -106,10 +111,12 @@ def _hash(source: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
-def _shown(run: Run, place: int) -> Shown:
+def _shown(run: Run, place: int, panels: int) -> Shown:
     prefix = f"r{place}-"
-    view = run_view(run, Place(prefix, lambda index: f"#{prefix}call-{index + 1}" if index < ROWS else ""))
-    return Shown(view, [call_view(call, index, name=f"{prefix}call-{index + 1}") for index, call in enumerate(run.calls[:ROWS])])
+    view = run_view(run, Place(prefix, lambda index: f"#{prefix}call-{index + 1}" if index < panels else ""))
+    return Shown(
+        view, [call_view(call, index, name=f"{prefix}call-{index + 1}") for index, call in enumerate(run.calls[:panels])]
+    )
 
 
 def _overview(runs: Sequence[Run], totals: Totals | None) -> Overview:

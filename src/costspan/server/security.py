@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 COOKIE: Final = "costspan"
 LOGIN_PATH: Final = "/login"
 OPEN_PATHS: Final = (LOGIN_PATH, "/healthz")
+STATIC: Final = "/static/"
+"""Styles and scripts, the same in every installation: the page that asks for the token needs its style."""
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -35,7 +37,8 @@ HEADERS: Final = (
     (b"content-security-policy", CSP.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not no-referrer: with that a browser says `Origin: null` even of our own forms, and logging in is refused.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
@@ -80,7 +83,7 @@ class Gate:
             )
         if scope["method"] not in SAFE_METHODS and not same_origin(headers):
             return PlainTextResponse("costspan: refused, the request comes from another site\n", 403)
-        if self._token is None or (self._page and scope["path"] in OPEN_PATHS) or self._admits(headers):
+        if self._token is None or (self._page and _is_open(scope["path"])) or self._admits(headers):
             return None
         if self._page and "text/html" in headers.get("accept", ""):
             return RedirectResponse(LOGIN_PATH, 303)
@@ -102,6 +105,10 @@ class Gate:
             await send(message)
 
         return sender
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(STATIC)
 
 
 def bearer_matches(header: str, token: str) -> bool:
