@@ -174,6 +174,16 @@ def test_parallel_calls_keep_their_own_layers() -> None:
     assert [len(group.members) for group in fold(trace.spans)] == [2] * 5
 
 
+def test_layers_that_miss_some_of_the_failed_calls_do_not_pair_off_with_each_other() -> None:
+    trace = Trace()
+    asked = [trace.call(start, start + 20, None, outcome="error", scope="framework") for start in (0, 1, 0)]
+    trace.call(-2, 22, None, outcome="error", scope="sdk", parent=asked[2])
+    trace.call(2, 18, None, outcome="error", scope="gateway", parent=asked[0])
+    trace.call(3, 19, None, outcome="error", scope="gateway", trace=2)
+    trace.call(0, 18, None, outcome="error", scope="gateway", trace=3)
+    assert len(fold(trace.spans)) == 3
+
+
 # --- cache hits ---------------------------------------------------------------------------------------------
 def test_a_repeated_id_at_once_from_the_same_scope_is_a_cache_hit() -> None:
     trace = Trace()
@@ -203,6 +213,32 @@ def test_an_id_that_real_calls_repeat_is_not_believed_again() -> None:
     trace.call(100, 180, (300, 20), response_id="chatcmpl-7")
     trace.call(200, 201, (300, 20), response_id="chatcmpl-7")
     assert not any(group.cache_hit for group in fold(trace.spans))
+
+
+def test_a_hit_that_two_frameworks_tell_of_is_a_hit() -> None:
+    trace = Trace()
+    trace.call(0, 80, (100, 20), response_id="a", scope="framework")
+    trace.call(1, 79, (100, 20), response_id="a", scope="sdk")
+    trace.call(-1, 81, (100, 20), scope="other framework", trace=2)
+    trace.call(500, 500.6, (100, 20), response_id="a", scope="framework")
+    trace.call(500.1, 500.5, (100, 20), scope="other framework", trace=3)
+    assert [group.cache_hit for group in fold(trace.spans)] == [False, True]
+
+
+def test_the_same_answer_to_a_program_that_was_started_anew_without_its_sdk_layer_is_a_call() -> None:
+    trace = Trace()
+    trace.call(0, 80, (100, 20), response_id="a", scope="framework")
+    trace.call(1, 79, (100, 20), response_id="a", scope="sdk")
+    trace.call(5_000, 5_030, (100, 20), response_id="a", scope="framework", trace=2)
+    assert [group.cache_hit for group in fold(trace.spans)] == [False, False]
+
+
+def test_a_hit_in_a_program_that_was_started_anew_is_a_hit() -> None:
+    trace = Trace()
+    for start in (0, 60_000):
+        trace.call(start, start + 80, (100, 20), response_id="a", trace=1 + start)
+    trace.call(60_100, 60_100.6, (100, 20), response_id="a", trace=60_001)
+    assert [group.cache_hit for group in fold(trace.spans)] == [False, False, True]
 
 
 def test_equal_ids_hours_apart_are_two_calls() -> None:

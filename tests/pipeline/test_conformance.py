@@ -7,27 +7,17 @@ numbers, `SHORTFALLS` says exactly what comes out instead, and why.
 
 from __future__ import annotations
 
-import gzip
-import json
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from costspan.account.assemble import Assembled, assemble
-from costspan.account.booking import make_call
 from costspan.account.totals import total
-from costspan.intake.otlp import decode_json
-from costspan.normalise.dialects import read
-from costspan.price.book import PriceBook
+from recorded_traces import NAMES, outcome
 
 if TYPE_CHECKING:
     from costspan.records import Call
 
-TRACES = Path(__file__).parent / "traces"
-NAMES = sorted(path.name.removesuffix(".json.gz") for path in TRACES.glob("*.json.gz"))
 KINDS = {
     "input": "input_tokens",
     "output": "output_tokens",
@@ -35,7 +25,6 @@ KINDS = {
     "cache_write": "cache_write_tokens",
     "reasoning": "reasoning_tokens",
 }
-BOOK = PriceBook()
 
 
 class Shortfall(NamedTuple):
@@ -109,24 +98,6 @@ TOLD_AS_UNSURE = {
     "openinference-anthropic__calls_anthropic": "partial_usage",
 }
 """Problem words by which the calls themselves say that the numbers are not all there."""
-
-
-class Outcome(NamedTuple):
-    truth: dict[str, Any]
-    found: Assembled
-
-    def calls(self) -> list[Call]:
-        return [*(call for run in self.found.runs for call in run.calls), *self.found.lone_calls]
-
-
-@cache
-def outcome(name: str, backwards: bool = False) -> Outcome:
-    truth = json.loads((TRACES / f"{name}.expected.json").read_text())
-    spans = [(record, read(record)) for record in decode_json(gzip.decompress((TRACES / f"{name}.json.gz").read_bytes()))]
-    if backwards:
-        spans.reverse()
-    found = assemble(spans, make=lambda record, reading, owner: make_call(record, reading, owner, BOOK))
-    return Outcome(truth, found)
 
 
 @pytest.mark.parametrize("name", NAMES)

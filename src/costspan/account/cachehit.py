@@ -26,6 +26,7 @@ class _Answer(NamedTuple):
     tokens: tuple[int, int]
     model: str | None
     scopes: set[str]
+    outer: str
     end_ns: int
     took_ns: int
     trusted: bool
@@ -38,7 +39,8 @@ class CacheHits:
     """Remembers the answers of the last hour by id (bounded), and says which calls handed out one of them again.
 
     A hit repeats an id from the same scope, starts after the first has ended, tells equal model and tokens, has nothing beneath
-    it and is over at once. An id that real calls repeat, as local servers' do, is not believed again.
+    it and is over at once. An id under which real calls got different answers, as from local servers, is not believed again.
+    (The same answer to a slow call is what a program that was started anew gets from a deterministic server.)
     """
 
     __slots__ = ("_answers",)
@@ -58,12 +60,17 @@ class CacheHits:
         key = (outer.scope, response_id)
         before = self._answers.get(key)
         model = reading.response_model or reading.request_model
-        answer = _answer((outer.tokens, model, outer.cluster.scopes, outer.end_ns, outer.end_ns - outer.start_ns, True))
+        took_ns = outer.end_ns - outer.start_ns
+        answer = _answer((outer.tokens, model, outer.cluster.scopes, outer.scope, outer.end_ns, took_ns, True))
         if before is not None and outer.start_ns >= before.end_ns:
-            if _is_hit(before, answer, outer):
+            if _is_hit(before, answer, layers):
                 return True
-            answer = answer._replace(trusted=False)
+            if not before.trusted or (before.tokens, before.model) != (answer.tokens, answer.model):
+                answer = answer._replace(trusted=False)
         self._remember(key, answer)
+        for layer in layers[1:]:
+            # Of two frameworks' layers, the other one may be the outer one of the hit.
+            self._remember((layer.scope, response_id), answer)
         return False
 
     def _remember(self, key: tuple[str, str], answer: _Answer) -> None:
@@ -79,11 +86,11 @@ class CacheHits:
         return replace(reading, cache_hit=True)
 
 
-def _is_hit(before: _Answer, answer: _Answer, outer: Layer) -> bool:
-    if not before.trusted or not outer.lone or outer.start_ns - before.end_ns > _WINDOW_NS:
+def _is_hit(before: _Answer, answer: _Answer, layers: list[Layer]) -> bool:
+    began = layers[0].start_ns
+    if not before.trusted or began - before.end_ns > _WINDOW_NS or not all(layer.lone for layer in layers):
         return False
-    if (before.tokens, before.model) != (answer.tokens, answer.model):
+    if (before.tokens, before.model) != (answer.tokens, answer.model) or not answer.scopes <= before.scopes:
         return False
-    if answer.scopes < before.scopes:
-        return answer.took_ns <= _QUICK_BESIDE_SDK_NS
-    return len(answer.scopes) == 1 and answer.took_ns <= min(_QUICK_NS, before.took_ns // _QUICKER)
+    at_once = _QUICK_BESIDE_SDK_NS if answer.scopes < before.scopes and before.outer in answer.scopes else _QUICK_NS
+    return answer.took_ns <= min(at_once, before.took_ns // _QUICKER)

@@ -213,11 +213,16 @@ def _buckets(layers: Iterable[Layer], key: Callable[[Layer], Hashable]) -> list[
 
 
 def _pairs(bucket: Iterable[Layer], order: dict[str, int]) -> Iterable[tuple[list[Layer], list[Layer]]]:
-    """(outer, inner) candidates of every two scopes, less those whose call has a span of the other scope already."""
+    """(outer, inner) candidates of every two scopes, less those whose call has a span of the other scope already.
+
+    Scopes that tell of most calls come first, so that two which miss some do not pair off where one that has all is between.
+    """
     by_scope: dict[str, list[Layer]] = {}
     for layer in bucket:
         by_scope.setdefault(layer.scope, []).append(layer)
-    for outer, inner in combinations(sorted(by_scope, key=order.__getitem__), 2):
+    pairs = [*combinations(sorted(by_scope, key=order.__getitem__), 2)]
+    pairs.sort(key=lambda pair: -len(by_scope[pair[0]]) - len(by_scope[pair[1]]))
+    for outer, inner in pairs:
         outers = [layer for layer in by_scope[outer] if inner not in layer.cluster.scopes]
         inners = [layer for layer in by_scope[inner] if outer not in layer.cluster.scopes]
         if outers and inners:

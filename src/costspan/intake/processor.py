@@ -93,18 +93,19 @@ def to_record(span: ReadableSpan) -> SpanRecord:
     """An SDK span in neutral form. Attributes are the span's own mapping, not copied."""
     context, scope = span.context, span.instrumentation_scope
     parent = span.parent
+    events = span.events
     return SpanRecord(
-        trace_id=context.trace_id if context is not None else 0,
-        span_id=context.span_id if context is not None else 0,
-        parent_id=parent.span_id if parent is not None else 0,
-        name=span.name,
-        scope=scope.name if scope is not None else "",
-        scope_version=(scope.version or "") if scope is not None else "",
-        start_ns=span.start_time or 0,
-        end_ns=span.end_time or 0,
-        attributes=span.attributes or {},
-        events=[(event.name, event.timestamp, event.attributes or {}) for event in span.events],
-        error=span.status.status_code is StatusCode.ERROR,
-        status_message=span.status.description or "",
-        resource=span.resource.attributes,
+        context.trace_id if context is not None else 0,
+        context.span_id if context is not None else 0,
+        parent.span_id if parent is not None else 0,
+        span.name,
+        scope.name if scope is not None else "",
+        (scope.version or "") if scope is not None else "",
+        span.start_time or 0,
+        span.end_time or 0,
+        span.attributes or {},
+        [(event.name, event.timestamp, event.attributes or {}) for event in events] if events else (),
+        span.status.status_code is StatusCode.ERROR,
+        span.status.description or "",
+        span.resource.attributes,
     )
