@@ -134,7 +134,7 @@ class Anthropic:
 def provider_of(client: Any) -> str:
     """Who answers this client, by its class."""
     for kind in type(client).__mro__:
-        if kind.__module__.startswith("anthropic."):
+        if kind.__module__.partition(".")[0] == "anthropic":
             for word, provider in _CLOUDS:
                 if word in kind.__name__:
                     return provider

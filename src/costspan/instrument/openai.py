@@ -62,6 +62,7 @@ _HOSTS: Final = (
     (".amazonaws.com", "aws.bedrock"),
     (".api.aws", "aws.bedrock"),
     ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ("-aiplatform.googleapis.com", "gcp.vertex_ai"),
     ("generativelanguage.googleapis.com", "gcp.gemini"),
     ("openrouter.ai", "openrouter"),
     ("api.deepseek.com", "deepseek"),
@@ -88,7 +89,7 @@ _HOSTS: Final = (
     ("api.minimax.io", "minimax"),
     ("api.studio.nebius.ai", "nebius"),
 )
-"""Addresses of who answers: a whole host, or the end of one (with a dot)."""
+"""Addresses of who answers: a whole host, or the end of one (with a dot or a dash)."""
 _OLLAMA_PORT: Final = 11434
 
 
@@ -268,7 +269,7 @@ def raw_mode(options: Any) -> str | None:
 def provider_of(client: Any) -> str:
     """Who answers this client. An address that nobody knows speaks OpenAI's language, so it is called `openai`."""
     for kind in type(client).__mro__:
-        if kind.__module__.startswith("openai."):
+        if kind.__module__.partition(".")[0] == "openai":  # public names say that they are from `openai` itself
             for word, provider in _CLASSES:
                 if word in kind.__name__:
                     return provider
@@ -279,7 +280,7 @@ def provider_of(client: Any) -> str:
 @functools.lru_cache(maxsize=256)
 def _by_address(host: str, port: int | None) -> str:
     for known, provider in _HOSTS:
-        if host == known.lstrip(".") or host.endswith(known if known.startswith(".") else f".{known}"):
+        if host == known.lstrip(".") or host.endswith(known if known[0] in ".-" else f".{known}"):
             return provider
     return "ollama" if port == _OLLAMA_PORT else "openai"
 
