@@ -156,5 +156,28 @@ def test_a_page_with_its_style_and_scripts_is_light(served):
     assert served.client.get("/static/../pages.py").status_code == 404
 
 
+def test_a_long_run_is_turned_page_by_page(tmp_path):
+    served = Served(tmp_path, team_run(700, run_id="long"))
+    page = served.get("/run?id=long")
+    rows = 'aria-label="Call '
+    assert page.count(rows) == 500 + 3 * 10
+    assert "1–500 of 700" in page
+    (after,) = re.findall(r'href="(/run[^"]*calls=500[^"]*)"', page)
+    page = served.get(after.replace("&amp;", "&"))
+    assert page.count(rows) == 200 + 3 * 10
+    assert "501–700 of 700" in page
+    served.get("/run?id=long&calls=99999999&lines=x&steps=-1")
+
+
+def test_a_run_is_found_by_its_trace_once_a_span_further_out_has_come(served):
+    trace_id = "0" * 31 + "1"
+    served.live.append(replace(team_run(3, run_id=f"{trace_id}-{'f' * 16}"), ended_ns=0))
+    assert 'class="badge running"' in served.get(f"/run?id={trace_id}-{'f' * 16}")
+    served.live[0] = replace(served.live[0], id=f"{trace_id}-{'a' * 16}")
+    assert 'class="badge running"' in served.get(f"/run?id={trace_id}-{'f' * 16}")
+    served.live.clear()
+    assert 'class="badge ok"' in served.get(f"/run?id={trace_id}-{'f' * 16}")
+
+
 def test_pages_are_behind_the_gate(served):
     assert served.client.get("/", headers={"host": "evil.example"}).status_code == 421

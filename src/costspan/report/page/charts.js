@@ -24,7 +24,7 @@
       step: Math.max(1, Math.ceil(x.length / (width / 72))),
       tell: (place) => {
         const parts = data.series.filter((one) => one.values[place]).map((one) => [one.colour, `${one.name} ${money(one.values[place])}`]);
-        return [`${data.days[place]}: ${money(data.series.reduce((sum, one) => sum + (one.values[place] ?? 0), 0))}`, parts];
+        return [`${data.days[place]}: ${data.told[place]}`, parts];
       },
     };
   };

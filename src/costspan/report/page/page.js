@@ -3,7 +3,7 @@
   // A cell sorts by data-v, else by its figure ("$0.0070", "~1,234+?", "36 %"), else by its text; unknown is below all.
   const key = (cell) => {
     const shown = cell.dataset.v ?? cell.textContent.trim();
-    const figure = shown.replace(/[$,~+?%\s]/g, "");
+    const figure = shown.replace(/[<$,~+?%\s]/g, "");
     if (shown === "?" || shown === "unknown" || shown === "–") return -1;
     return figure !== "" && !Number.isNaN(Number(figure)) ? Number(figure) : shown;
   };

@@ -31,7 +31,8 @@ class Day(NamedTuple):
 
 
 class Spend(NamedTuple):
-    """`data` goes to the script as JSON: {kind, unit, days, series: [{name, colour, values}]}."""
+    """`data` goes to the script as JSON: {kind, unit, days, told, series: [{name, colour,
+    values}]}; `told` is what each day cost."""
 
     data: Mapping[str, object]
     legend: Sequence[tuple[str, str]]
@@ -62,7 +63,8 @@ def spend(groups: Sequence[Group], days: Sequence[str], nobody: str) -> Spend | 
     for group in groups:
         by_day.setdefault(str(group.key[0]), []).append(group.sums)
     table = [_day(day, add(sums), top, names[STACKED:], found) for day, sums in sorted(by_day.items(), reverse=True)]
-    return Spend({"kind": "days", "unit": "$", "days": list(days), "series": series}, heads, table)
+    told = [cost_of(add(by_day[day])) if day in by_day else "no calls" for day in days]
+    return Spend({"kind": "days", "unit": "$", "days": list(days), "told": told, "series": series}, heads, table)
 
 
 def _dollars(sums: Sums | None) -> float:
