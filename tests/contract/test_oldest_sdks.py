@@ -15,9 +15,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OLDEST = ("openai==1.60.0", "anthropic==0.45.0")
 BESIDES = (
-    "opentelemetry-sdk==1.35.0",
-    "opentelemetry-exporter-otlp==1.35.0",
-    "opentelemetry-instrumentation-threading==0.56b0",
+    "opentelemetry-sdk==1.34.0",
+    "opentelemetry-exporter-otlp==1.34.0",
+    "opentelemetry-instrumentation-threading==0.55b0",
     "prometheus-client==0.21.0",
     "genai-prices>=0.2.3,<0.3",
     "rich>=13.7",

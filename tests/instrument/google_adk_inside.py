@@ -226,7 +226,7 @@ async def test_a_connection_that_is_cut_is_an_error(seen, fake):
 async def test_a_run_that_is_cancelled_leaves_nothing_open(seen, fake):
     fake.always(Reply(text="done", usage=PAID, delay=2))
     work = asyncio.create_task(answers(agent("PM", fake)))
-    while not fake._desk.book._entries:
+    while not fake.asked:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):

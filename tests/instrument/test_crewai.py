@@ -1,4 +1,4 @@
-"""CrewAI, in an environment of its own: it pins other versions of OpenTelemetry and of the providers' SDKs."""
+"""CrewAI, in environments of its own: it pins other versions of OpenTelemetry and of the providers' SDKs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,31 @@ import pytest
 from environments import python_of
 from inside import TOOLS, passes, run_once, test_names
 
-PROGRAM = Path(__file__).with_name("crewai_inside.py")
-REQUIREMENTS = ["crewai>=1.15,<1.16", "anthropic", *TOOLS]
+HERE = Path(__file__).parent
+MAIN, UNHAPPY, THOUSAND = (HERE / f"crewai_{name}.py" for name in ("inside", "unhappy_inside", "thousand_inside"))
+NEWEST = ["crewai>=1.15", "anthropic", "litellm", *TOOLS]
+OLDEST = ["crewai==1.13.0", "anthropic", *TOOLS]
+"""The lower bound of the extra, with the versions of OpenTelemetry and of the OpenAI SDK that it pins."""
+
+
+def cases(program):
+    return [pytest.param(program, name, marks=pytest.mark.xdist_group(program.stem)) for name in test_names(program)]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("crewai")
-@pytest.mark.parametrize("name", test_names(PROGRAM))
-def test_crewai(name):
-    passes(run_once(PROGRAM, python_of("crewai", REQUIREMENTS)), name)
+@pytest.mark.parametrize(("program", "name"), [*cases(MAIN), *cases(UNHAPPY), *cases(THOUSAND)])
+def test_crewai(program, name):
+    passes(run_once(program, python_of("crewai", NEWEST)), name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.xdist_group("crewai_oldest")
+@pytest.mark.parametrize("name", test_names(MAIN))
+def test_the_oldest_crewai(name):
+    passes(run_once(MAIN, python_of("crewai_oldest", OLDEST)), name)
+
+
+def test_there_are_scenarios_enough():
+    assert len({*test_names(MAIN), *test_names(UNHAPPY)}) >= 25

@@ -115,6 +115,11 @@ class FakeProvider(Addresses):
         return self._desk.scripts.waiting()
 
     @property
+    def asked(self) -> int:
+        """How many requests have come so far, ended or not."""
+        return len(self._desk.book)
+
+    @property
     def log(self) -> list[Entry]:
         """Every request so far, in order of arrival; waits up to 5 s for requests in flight to end."""
         return self._desk.book.entries()

@@ -101,6 +101,9 @@ class Book:
             self._settled.wait_for(lambda: self._open == 0, timeout=wait)
             return list(self._entries)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def clear(self) -> None:
         with self._settled:
             self._entries.clear()
