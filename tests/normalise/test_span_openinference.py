@@ -148,3 +148,21 @@ def test_a_crew_repeats_the_sum_of_its_own_calls() -> None:
     reading = meaning(CREWAI, {"openinference.span.kind": "CHAIN", "output.value": answer}, name="my_crew.kickoff")
     assert (reading.kind, reading.name, reading.repeats_children, reading.leaves_out_nested) == (RUN, "my_crew", True, True)
     assert (reading.usage.input_tokens, reading.usage.cache_read_tokens, reading.usage.cache_write_tokens) == (500, 100, None)
+
+
+def test_passes_that_anthropic_billed_beside_the_answer_are_told_of() -> None:
+    usage = {
+        "input_tokens": 180,
+        "output_tokens": 8,
+        "iterations": [{"type": "message"}, {"type": "compaction", "input_tokens": 9000, "output_tokens": 300}],
+    }
+    told = {
+        "openinference.span.kind": "LLM",
+        "llm.provider": "anthropic",
+        "llm.model_name": "claude-sonnet-4-5",
+        "llm.token_count.prompt": 180,
+        "llm.token_count.completion": 8,
+        "output.value": json.dumps({"id": "msg_1", "usage": usage}),
+    }
+    reading = meaning(ANTHROPIC, told)
+    assert (reading.usage.input_tokens, reading.problems) == (180, ("other_iterations_billed",))

@@ -11,12 +11,14 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from costspan.normalise import usage_anthropic, usage_langchain, usage_openai
+from costspan.normalise.extracted import OTHER_ITERATIONS
 from costspan.normalise.usage import extract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from costspan.normalise.extracted import Extracted
+    from costspan.readings import Reading
 
 _DECODER: Final = json.JSONDecoder()
 _PIECE_MAX: Final = 20_000
@@ -75,6 +77,12 @@ def told_of(response: dict[str, object], provider: str | None) -> Extracted:
     """What the known fields of a response (`usage` above all) tell, by the rules of the provider it came from."""
     read = _READERS.get(provider or "")
     return extract(response, provider=provider) if read is None or response["usage"] is None else read(response)
+
+
+def note_sides(reading: Reading, told: Extracted) -> None:
+    """Mark a call beside which the provider billed further passes: a span has room for the counts of one only."""
+    if told.side_usages:
+        reading.problems = (*reading.problems, OTHER_ITERATIONS)
 
 
 def _last_tier(string: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
@@ -72,6 +73,17 @@ def seconds(value: object, scale: float = 1.0) -> float | None:
     if type(value) is float or type(value) is int:
         return value * scale if 0 <= value < float("inf") else None
     return None
+
+
+def dollars(value: object) -> Decimal | None:
+    """An amount of money from a number or, so that no digit is lost, a string; None for anything else or below 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
 
 
 def first_of(value: object) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from costspan import conventions as c
+from costspan.normalise.span_attributes import dollars
 from costspan.readings import Reading
 from costspan.records import AGENT, CALL, NO_USAGE, REPORTED, RUN, STEP, TOOL, Usage
 
@@ -139,17 +139,6 @@ def _seconds(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _money(value: object) -> Decimal | None:
-    """Stated cost travels as a string, so that no digit is lost to a float."""
-    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-        return None
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
-
-
 def _fees(value: object) -> Mapping[str, int] | None:
     try:
         found = json.loads(str(value))
@@ -191,7 +180,7 @@ _OTHERS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     c.WASTE: ("waste", _text),
     c.ESTIMATOR: ("estimator", _text),
     c.USAGE_PROBLEMS: ("problems", _words),
-    c.STATED_COST: ("stated_cost_usd", _money),
+    c.STATED_COST: ("stated_cost_usd", dollars),
     c.REQUEST_STREAM: ("stream", _is_true),
     c.TIME_TO_FIRST_CHUNK: ("time_to_first_token_seconds", _seconds),
     c.BATCH: ("batch", _is_true),

@@ -9,18 +9,18 @@ of cache reads and writes, output of reasoning (semantic-conventions-genai, mode
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
 from costspan.normalise.genai_names import INPUT, OUTPUT, PROVIDER, told_by
 from costspan.normalise.model_id import canonical_provider
-from costspan.normalise.span_attributes import first_count, first_of, first_text, known, outcome, seconds, settled, text
+from costspan.normalise.span_attributes import dollars, first_count, first_of, first_text, known, outcome, seconds, settled, text
 from costspan.readings import Reading
 from costspan.records import AGENT, CALL, MISSING, NO_USAGE, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from decimal import Decimal
 
     from costspan.normalise.genai_names import Told
     from costspan.readings import SpanRecord
@@ -219,14 +219,7 @@ def stated_cost(get: Get) -> Decimal | None:
     """Dollars that the provider itself stated. What an emitter worked out from its own table is not taken over."""
     if get("gen_ai.usage.cost.source") != "provider" or get("gen_ai.usage.cost.currency") not in ("USD", None):
         return None
-    value = get("gen_ai.usage.cost.amount")
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return dollars(get("gen_ai.usage.cost.amount"))
 
 
 def without_end(reading: Reading) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from costspan.normalise import usage_langchain
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.owner_langchain import owner_from_metadata
-from costspan.normalise.payload_peek import told_in_result
+from costspan.normalise.payload_peek import note_sides, told_in_result
 from costspan.normalise.span_attributes import first_text, parsed, text
 from costspan.normalise.span_genai import read_as
 from costspan.normalise.span_langchain import OWNER_KEYS, place, prefixed
@@ -70,6 +70,7 @@ def _mend(reading: Reading, get: Get) -> None:
         reading.usage = more
         reading.cache_hit = told.cache_hit
         reading.fees = told.fees
+        note_sides(reading, told)
     elif more.input_tokens is not None:
         reading.problems = (*reading.problems, "inconsistent_usage")
 

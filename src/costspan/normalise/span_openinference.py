@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.owner_langchain import owner_from_metadata
-from costspan.normalise.payload_peek import object_after, told_in_response, told_in_result
+from costspan.normalise.payload_peek import note_sides, object_after, told_in_response, told_in_result
 from costspan.normalise.span_attributes import count, first_count, first_text, outcome, parsed_object, settled, text
 from costspan.normalise.span_crew import with_crew_sum
 from costspan.normalise.span_genai import without_end
@@ -120,6 +120,7 @@ def _mend_from_answer(reading: Reading, answer: str, langchain: bool) -> None:
     reading.service_tier = told.service_tier
     reading.cache_hit = told.cache_hit
     reading.fees = told.fees
+    note_sides(reading, told)
     reading.stated_cost_usd = told.stated_cost_usd
     usage, more = reading.usage, told.usage
     if (usage.input_tokens, usage.output_tokens) == (more.input_tokens, more.output_tokens):

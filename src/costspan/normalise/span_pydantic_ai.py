@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
-from costspan.normalise.payload_peek import told_of
+from costspan.normalise.payload_peek import note_sides, told_of
 from costspan.normalise.span_attributes import count, parsed_object, text
 from costspan.normalise.span_genai import read_as, with_sums
 from costspan.records import AGENT, CALL, MISSING, Usage
@@ -79,5 +79,6 @@ def _mend(reading: Reading, told: Extracted) -> None:
     if (told.usage.input_tokens, told.usage.output_tokens) == (reading.usage.input_tokens, reading.usage.output_tokens):
         reading.usage = replace(told.usage)
         reading.fees = told.fees
+        note_sides(reading, told)
     else:
         reading.problems = (*reading.problems, "inconsistent_usage")
