@@ -60,7 +60,7 @@ class Foreign:
         """A span of no interest starts: what is beneath it belongs to whom it belongs to."""
         around = self._live.get((trace_id, parent_id))
         if around is not None:
-            self._remember((trace_id, span_id), around._replace(own=None))
+            self._remember((trace_id, span_id), around if around.own is None else _Live(around.node, None, around.owner))
 
     def passed(self, trace_id: int, span_id: int) -> None:
         """A span of no interest has ended."""

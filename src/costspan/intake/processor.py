@@ -7,7 +7,7 @@ spans in between only pass their parent's on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from costspan.intake.foreign import Foreign
 
 
+_STARTING: Final = guard.Guard("processor.on_start")
+_ENDING: Final = guard.Guard("processor.on_end")
+
+
 class Processor(SpanProcessor):
     """Feeds foreign GenAI spans into the pipeline. Everything it does is guarded; it exports nothing."""
 
@@ -34,18 +38,17 @@ class Processor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         scope = span.instrumentation_scope
-        if scope is not None and scope.name == SCOPE:
+        name = "" if scope is None else scope.name
+        if name == SCOPE or self._stopped:
             return  # ours, before anything else: this is on the way of every call
-        with guard.Guard("processor.on_start"):
-            name = scope.name if scope is not None else ""
-            if self._stopped:
-                return
-            context = span.get_span_context()
+        with _STARTING:
+            context = span.context
             if context is None:
                 return
             if not (is_genai_scope(name) or is_marked(span.attributes)):
-                if span.parent is not None:
-                    self._foreign.passes(context.trace_id, context.span_id, span.parent.span_id)
+                parent = span.parent
+                if parent is not None:
+                    self._foreign.passes(context.trace_id, context.span_id, parent.span_id)
                 return
             owner = self._foreign.started(to_record(span), _unit(parent_context))
             if owner.agent and AGENT_NAME not in (span.attributes or ()):
@@ -54,16 +57,17 @@ class Processor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         scope = span.instrumentation_scope
-        if scope is not None and scope.name == SCOPE:
+        name = "" if scope is None else scope.name
+        if name == SCOPE or self._stopped:
             return
-        with guard.Guard("processor.on_end"):
-            name = scope.name if scope is not None else ""
-            if self._stopped or span.context is None:
+        with _ENDING:
+            context = span.context
+            if context is None:
                 return
             if is_genai_scope(name) or is_marked(span.attributes):
                 self._foreign.ended(to_record(span))
             else:
-                self._foreign.passed(span.context.trace_id, span.context.span_id)
+                self._foreign.passed(context.trace_id, context.span_id)
 
     def stop(self) -> None:
         """Do nothing from now on."""
