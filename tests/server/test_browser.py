@@ -1,7 +1,8 @@
-"""Every screen in a real browser, by role and name, on a real `costspan serve` that holds the demo's run and recorded traces."""
+"""Every screen in a real browser, by role and name, on a real `costspan serve` that the demo and recorded traces were sent to."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,10 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from costspan.history.books import Entry
-from costspan.history.database import Database
-from costspan.history.store import Store
-from costspan.report import html, run_read
+from costspan.report import html
 from page_runs import HOSTILE, hostile_run
 from page_server import Served, each_span, only, recorded, renamed, serving
 from real_programs import missing
@@ -57,6 +55,7 @@ def browser():
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
+    (folder / "budgets.yaml").write_text(BUDGETS)
     demo = [
         sys.executable,
         "-m",
@@ -69,16 +68,12 @@ def world(tmp_path_factory):
         "--html",
         str(folder / "run.html"),
     ]
-    subprocess.run(demo, check=True, capture_output=True, timeout=90)
-    (record,) = folder.glob("*.json")
-    database = Database(folder / "history.db")
-    Store(database).save([Entry(run_read.read(record), service="demo")])
-    database.close()
-    (folder / "budgets.yaml").write_text(BUDGETS)
     with serving(folder / "history.db", COSTSPAN_BUDGETS=str(folder / "budgets.yaml")) as served:
+        sent_to = {"OTEL_EXPORTER_OTLP_ENDPOINT": served.otlp, "OTEL_SERVICE_NAME": "demo"}
+        subprocess.run(demo, check=True, capture_output=True, timeout=90, env={**os.environ, **sent_to})
         for salt, (name, days_ago) in enumerate(SENT, 1):
             served.send(recorded(name, days_ago=days_ago, salt=salt))
-        served.settled(len(SENT))
+        served.settled(1 + len(SENT))
         yield World(served, folder / "run.html")
 
 
@@ -215,7 +210,8 @@ def test_the_overview_shows_days_budgets_and_who_spent(opened, world):
     page = opened()
     page.goto(world.served.page)
     assert page.locator("#by-day canvas").count() == 1
-    page.locator("#by-day .u-over").hover(position={"x": 5, "y": 60})
+    drawn = page.locator("#by-day .u-over")
+    drawn.hover(position={"x": drawn.bounding_box()["width"] - 5, "y": 60})
     assert re.search(r"\d{4}-\d\d-\d\d: \$", page.locator("#spend .readout").inner_text())
     page.get_by_text("The figures as a table").click()
     assert page.get_by_role("table", name="Spend by day").locator("tbody tr").count() >= 3
