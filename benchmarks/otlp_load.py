@@ -14,15 +14,22 @@ MODELS = (("openai", "gpt-5-mini"), ("anthropic", "claude-sonnet-4-5"), ("openai
 AGENTS = ("planner", "writer", "reviewer", "researcher", "tester", "editor")
 TOOLS = ("search", "read_file", "run_tests", "ask_expert")
 GENAI = "opentelemetry.instrumentation.genai.langchain"
+SDK = "opentelemetry.instrumentation.openai_v2"
 HTTP = "opentelemetry.instrumentation.httpx"
 SPANS_PER_RUN = 16
 _MS = 1_000_000
 
 
 class Load:
-    """Runs one after another, each a little later than the one before; the same seed gives the same load."""
+    """Runs one after another, each a little later than the one before; the same seed gives the same load.
 
-    def __init__(self, seed: int = 1, *, start_ns: int = 1_795_302_362_000_000_000, step_ms: int = 50) -> None:
+    `layers`: a second instrumentation tells of each model call too, which makes 22 spans of a run.
+    """
+
+    def __init__(
+        self, seed: int = 1, *, start_ns: int = 1_795_302_362_000_000_000, step_ms: int = 50, layers: bool = False
+    ) -> None:
+        self._layers = layers
         self._random = random.Random(seed)
         self._now = start_ns
         self._step = step_ms * _MS
@@ -158,30 +165,25 @@ class Load:
         rng = self._random
         provider, model = rng.choice(MODELS)
         read = rng.randrange(0, 2000)
-        span(
-            GENAI,
-            parent,
-            f"chat {model}",
-            at,
-            1100,
-            {
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": provider,
-                "gen_ai.request.model": model,
-                "gen_ai.response.model": model,
-                "gen_ai.response.id": f"resp_{rng.getrandbits(128):032x}",
-                "gen_ai.request.temperature": 0.2,
-                "gen_ai.request.max_tokens": 4096,
-                "gen_ai.request.stream": True,
-                "gen_ai.response.finish_reasons": ["stop"],
-                "gen_ai.usage.input_tokens": read + rng.randrange(100, 4000),
-                "gen_ai.usage.output_tokens": rng.randrange(20, 900),
-                "gen_ai.usage.cache_read.input_tokens": read,
-                "server.address": "api.example.com",
-                "server.port": 443,
-            },
-            3,
-        )
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": provider,
+            "gen_ai.request.model": model,
+            "gen_ai.response.model": model,
+            "gen_ai.response.id": f"resp_{rng.getrandbits(128):032x}",
+            "gen_ai.request.temperature": 0.2,
+            "gen_ai.request.max_tokens": 4096,
+            "gen_ai.request.stream": True,
+            "gen_ai.response.finish_reasons": ["stop"],
+            "gen_ai.usage.input_tokens": read + rng.randrange(100, 4000),
+            "gen_ai.usage.output_tokens": rng.randrange(20, 900),
+            "gen_ai.usage.cache_read.input_tokens": read,
+            "server.address": "api.example.com",
+            "server.port": 443,
+        }
+        own = span(GENAI, parent, f"chat {model}", at, 1100, attributes, 3)
+        if self._layers:
+            span(SDK, own, f"chat {model}", at + 2, 1096, attributes, 3)
 
 
 def _set(attributes, name: str, value: object) -> None:

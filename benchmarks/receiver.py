@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,10 +20,16 @@ from pathlib import Path
 
 import httpx
 
-from otlp_load import Load
+from otlp_load import SPANS_PER_RUN, Load
 
 SIZE = 512
 WARM_UP = 20 * SIZE
+
+
+def batches_of(spans: int, seed: int, *, layers: bool) -> list[bytes]:
+    """Full batches of whole runs: one without its root would wait for it for two minutes."""
+    whole = math.lcm(SIZE, 22 if layers else SPANS_PER_RUN)
+    return list(Load(seed, layers=layers).batches(-(-spans // whole) * whole, SIZE))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -70,9 +77,11 @@ def main() -> None:
     parser.add_argument("spans", nargs="?", type=int, default=100_000)
     parser.add_argument("--grpc", action="store_true")
     parser.add_argument("--senders", type=int, default=1)
+    parser.add_argument("--layers", action="store_true", help="each model call is told of by two instrumentations")
     parser.add_argument("--port", type=int, default=28717)
     args = parser.parse_args()
-    batches = list(Load().batches(args.spans, SIZE))
+    batches = batches_of(args.spans, 1, layers=args.layers)
+    warm_up = batches_of(WARM_UP, 99, layers=args.layers)
     folder = tempfile.TemporaryDirectory(prefix="costspan-bench-")
     db = Path(folder.name) / "history.db"
     command = [sys.executable, "-m", "costspan", "serve", "--db", str(db)]
@@ -84,7 +93,7 @@ def main() -> None:
         while "history" not in server.stderr.readline():
             pass
         send = sender(args, args.port + (2 if args.grpc else 1))
-        for batch in Load(seed=99).batches(WARM_UP, SIZE):
+        for batch in warm_up:
             send(batch)
         settled(page)
         idle_mb = memory_mb(server.pid, "VmRSS:")
@@ -100,6 +109,7 @@ def main() -> None:
             "spans": count,
             "protocol": "grpc" if args.grpc else "http",
             "senders": args.senders,
+            "layers": 2 if args.layers else 1,
             "spans_per_cpu_second": round(count / cpu),
             "cpu_microseconds_per_span": round(cpu / count * 1e6, 1),
             "bare_decode_microseconds_per_span": round(bare / count * 1e6, 1),
@@ -112,7 +122,7 @@ def main() -> None:
         }
         server.terminate()
         server.wait(60)  # what is left of the write-ahead log goes into the file
-        found["bytes_per_span"] = round(db.stat().st_size / (count + WARM_UP))
+        found["bytes_per_span"] = round(db.stat().st_size / (count + len(warm_up) * SIZE))
         print(json.dumps(found, indent=1))
     finally:
         server.kill()

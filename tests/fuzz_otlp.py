@@ -32,12 +32,15 @@ from otlp_build import request
 
 WAYS = (("", False), ("", True), ("gzip", False), ("zstd", True), ("deflate", True))
 SETTLED_EVERY = 500
+INPUTS = 2_000
+"""Of so many inputs a history is filled, then a new one is begun: mutated spans keep their trace, which would grow and grow."""
 PACKED = {"": bytes, "gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress, "deflate": zlib.compress}
 TRACES = Path(__file__).parent / "pipeline" / "traces"
 
 
 class Target:
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._bench = Bench(folder / "history.db")
         self._count = 0
 
@@ -52,6 +55,9 @@ class Target:
         self._count += 1
         if self._count % SETTLED_EVERY == 0:
             self._bench.wait()
+        if self._count % INPUTS == 0:
+            self._bench.close()
+            self._bench = Bench(self._folder / f"history-{self._count}.db")
         assert guard.swallowed() == {}, guard.swallowed()
         assert not self._bench.inbox.trouble, self._bench.inbox.trouble
 

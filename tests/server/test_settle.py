@@ -151,6 +151,20 @@ def test_a_layer_in_another_trace_that_comes_with_a_later_export_is_not_counted_
     assert run.duplicates == 1
 
 
+def test_traces_that_only_run_at_the_same_time_do_not_wait_for_one_another(bench):
+    """Two scopes tell of the calls, and one of the traces goes on: the other is settled all the same."""
+    for trace in (1, 2):
+        told = {"trace": trace, "at": 1, "tokens": (1000 + trace, 100)}
+        spans = [agent(2, "planner", trace=trace, parent=1, seconds=8), chat(3, parent=2, seconds=2, **told)]
+        if trace == 1:
+            spans.append(workflow(1, "pipeline", trace=trace, seconds=9))
+        bench.send(to_protobuf(request(*spans)))
+        inner = chat(9, parent=3, seconds=1, attributes={"gen_ai.response.id": f"resp-{trace}-3"}, **told)
+        bench.send(to_protobuf(request(inner, scope="opentelemetry.instrumentation.genai.openai")))
+    bench.wait(4)
+    assert [run.trace_id for run in bench.runs()] == [f"{1:032x}"]
+
+
 def test_calls_count_once_in_metrics_however_often_their_trace_settles(bench):
     root, *rest = whole_run()
     bench.send(to_protobuf(request(root, *rest[:3])))

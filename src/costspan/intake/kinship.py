@@ -99,7 +99,7 @@ class Kinship:
             key = key_of(one)
             still = [other for other in active.get(key, ()) if other.end_ns >= one.start_ns]
             for other in still:
-                if other.scope != one.scope:
+                if other.scope != one.scope and other.trace_id != one.trace_id:
                     self._join(other.trace_id, one.trace_id)
             still.append(one)
             active[key] = still
@@ -112,7 +112,9 @@ class Kinship:
         for one in told:
             active = [other for other in active if other.end_ns >= one.start_ns]
             for other in active:
-                if other.scope != one.scope and (_wild_pair(one, other) or _wild_pair(other, one)):
+                if other.scope == one.scope or other.trace_id == one.trace_id:
+                    continue
+                if _wild_pair(one, other) or _wild_pair(other, one):
                     self._join(other.trace_id, one.trace_id)
             active.append(one)
 

@@ -160,7 +160,7 @@ class OpenTraces:
         kinship = Kinship()
         for trace in self.traces.values():
             for record, reading in trace.pairs:
-                if reading is not None:
+                if reading is not None and (reading.kind == CALL or reading.repeats_children):
                     kinship.add(record, reading)
         return list(kinship.families({trace_id: trace.first_ns for trace_id, trace in self.traces.items()}))
 
