@@ -1,6 +1,6 @@
 """Who is measured, how each is switched on with content off, and how whatever it patched is taken off and put back.
 
-`attach` finds what a contender changed by comparing LangChain's (and a few more) modules and classes before and after, so
+`attach` finds what a contender changed by comparing the hosts' modules and classes (and a few more) before and after, so
 that on and off alternate in one process, for everybody in the same way.
 """
 
@@ -12,40 +12,43 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers import context as hooks
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_WATCHED = ("langchain", "langgraph", "threading", "concurrent", "asyncio")
+SUITES = ("langchain", "openai", "anthropic")
+_WATCHED = ("langchain", "langgraph", "threading", "concurrent", "asyncio", "openai", "anthropic", "httpx", "httpx2")
+_PATCHED = ("langchain_core.runnables.fallbacks", "langgraph.graph", "langgraph._internal._runnable", "langchain.agents")
 _ABSENT = object()
 
 
-class Nothing(BaseCallbackHandler):
-    """A callback that does nothing: what LangChain charges for having one."""
+def _hook(handler: Any) -> None:
+    from langchain_core.tracers import context
 
-    run_inline = True
-
-    def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
-        return
+    context.register_configure_hook(ContextVar("benchmark", default=handler), inheritable=True)
 
 
-def _hook(handler: BaseCallbackHandler) -> None:
-    hooks.register_configure_hook(ContextVar("benchmark", default=handler), inheritable=True)
+def _hooks() -> list[Any]:
+    """LangChain's list of callbacks that are part of every run; a list of no meaning where LangChain is not loaded."""
+    context = sys.modules.get("langchain_core.tracers.context")
+    return [] if context is None else context._configure_hooks
 
 
-def noop(tracer_provider: Any, meter_provider: Any) -> None:
+def noop(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
     """The do-nothing callback."""
-    _hook(Nothing())
+    _hook(importlib.import_module("floor").Nothing())
 
 
-def floor(tracer_provider: Any, meter_provider: Any) -> None:
+def floor(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
     """The hand-written handler."""
     _hook(importlib.import_module("floor").Floor(tracer_provider, meter_provider))
 
 
-def costspan(tracer_provider: Any, meter_provider: Any) -> None:
+def floor_lean(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
+    """The same with the convention's attributes only."""
+    _hook(importlib.import_module("floor").Floor(tracer_provider, meter_provider, lean=True))
+
+
+def costspan(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
     """costspan as `enable()` leaves it: prices, attribution and metrics on."""
     import costspan as ours
 
@@ -54,7 +57,7 @@ def costspan(tracer_provider: Any, meter_provider: Any) -> None:
     handle.pipeline.book.preload()
 
 
-def costspan_record(tracer_provider: Any, meter_provider: Any) -> None:
+def costspan_record(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
     """costspan that also makes a record of every run (for the summary, files, `on_run`)."""
     import costspan as ours
 
@@ -63,34 +66,46 @@ def costspan_record(tracer_provider: Any, meter_provider: Any) -> None:
     handle.pipeline.book.preload()
 
 
-def openinference(tracer_provider: Any, meter_provider: Any) -> None:
-    """openinference-instrumentation-langchain."""
+def openinference(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
+    """openinference-instrumentation-langchain, -openai, -anthropic."""
     from openinference.instrumentation import TraceConfig
-    from openinference.instrumentation.langchain import LangChainInstrumentor
 
+    module, name = {
+        "langchain": ("langchain", "LangChainInstrumentor"),
+        "openai": ("openai", "OpenAIInstrumentor"),
+        "anthropic": ("anthropic", "AnthropicInstrumentor"),
+    }[suite]
     hidden = TraceConfig(hide_inputs=True, hide_outputs=True)
-    LangChainInstrumentor().instrument(tracer_provider=tracer_provider, config=hidden, skip_dep_check=True)
+    _instrumentor(f"openinference.instrumentation.{module}", name).instrument(
+        tracer_provider=tracer_provider, config=hidden, skip_dep_check=True
+    )
 
 
-def openllmetry(tracer_provider: Any, meter_provider: Any) -> None:
-    """opentelemetry-instrumentation-langchain (OpenLLMetry)."""
+def openllmetry(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
+    """opentelemetry-instrumentation-langchain, -openai, -anthropic (OpenLLMetry)."""
     os.environ["TRACELOOP_TRACE_CONTENT"] = "false"
-    from opentelemetry.instrumentation.langchain import LangchainInstrumentor
+    name = {"langchain": "LangchainInstrumentor", "openai": "OpenAIInstrumentor", "anthropic": "AnthropicInstrumentor"}[suite]
+    _instrumentor(f"opentelemetry.instrumentation.{suite}", name).instrument(
+        tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True
+    )
 
-    LangchainInstrumentor().instrument(tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True)
 
-
-def otel_genai(tracer_provider: Any, meter_provider: Any) -> None:
-    """opentelemetry-instrumentation-genai-langchain (the official one)."""
+def otel_genai(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
+    """opentelemetry-instrumentation-genai-langchain, -openai, -anthropic (the official ones)."""
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "NO_CONTENT"
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"
-    from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
+    name = {"langchain": "LangChainInstrumentor", "openai": "OpenAIInstrumentor", "anthropic": "AnthropicInstrumentor"}[suite]
+    _instrumentor(f"opentelemetry.instrumentation.genai.{suite}", name).instrument(
+        tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True
+    )
 
-    LangChainInstrumentor().instrument(tracer_provider=tracer_provider, meter_provider=meter_provider, skip_dep_check=True)
+
+def _instrumentor(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)()
 
 
-def openlit(tracer_provider: Any, meter_provider: Any) -> None:
-    """openlit, set up by its own `init` on the global providers; a price list of one model, so that none is fetched."""
+def openlit(suite: str, tracer_provider: Any, meter_provider: Any) -> None:
+    """openlit, set up by its own `init` on the global providers; a price list of its own, so that none is fetched."""
     import json
     from pathlib import Path
 
@@ -100,15 +115,17 @@ def openlit(tracer_provider: Any, meter_provider: Any) -> None:
     trace.set_tracer_provider(tracer_provider)
     metrics.set_meter_provider(meter_provider)
     price = {"promptPrice": 0.0025, "completionPrice": 0.01}
+    models = ("gpt-4o", "gpt-4o-2024-08-06", "claude-sonnet-4-5", "claude-sonnet-4-5-20250929")
     prices = Path("openlit-prices.json").absolute()  # overhead.py runs each worker in a folder of its own
-    prices.write_text(json.dumps({"chat": {"gpt-4o": price, "gpt-4o-2024-08-06": price}}))
+    prices.write_text(json.dumps({"chat": dict.fromkeys(models, price)}))
     theirs.init(capture_message_content=False, disable_events=True, pricing_json=str(prices))
 
 
-CONTENDERS: dict[str, Callable[[Any, Any], None]] = {
-    "none": lambda tracer_provider, meter_provider: None,
+CONTENDERS: dict[str, Callable[[str, Any, Any], None]] = {
+    "none": lambda suite, tracer_provider, meter_provider: None,
     "noop": noop,
     "floor": floor,
+    "floor-lean": floor_lean,
     "costspan": costspan,
     "costspan-record": costspan_record,
     "openinference": openinference,
@@ -116,15 +133,19 @@ CONTENDERS: dict[str, Callable[[Any, Any], None]] = {
     "otel-genai": otel_genai,
     "openlit": openlit,
 }
-PACKAGES = {
+_PACKAGES = {
     "costspan": ("costspan",),
     "costspan-record": ("costspan",),
-    "openinference": ("openinference-instrumentation-langchain",),
-    "openllmetry": ("opentelemetry-instrumentation-langchain",),
-    "otel-genai": ("opentelemetry-instrumentation-genai-langchain", "opentelemetry-util-genai"),
+    "openinference": ("openinference-instrumentation-{}",),
+    "openllmetry": ("opentelemetry-instrumentation-{}",),
+    "otel-genai": ("opentelemetry-instrumentation-genai-{}", "opentelemetry-util-genai"),
     "openlit": ("openlit",),
 }
-"""Contender -> distributions whose versions the report names."""
+
+
+def packages(suite: str, name: str) -> tuple[str, ...]:
+    """The distributions whose versions the report names."""
+    return tuple(package.format(suite) for package in _PACKAGES.get(name, ()))
 
 
 class Attached:
@@ -138,24 +159,25 @@ class Attached:
     def on(self) -> None:
         for owner, name, _, new in self._changes:
             _put(owner, name, new)
-        hooks._configure_hooks[:] = self._after
+        _hooks()[:] = self._after
 
     def off(self) -> None:
         for owner, name, old, _ in self._changes:
             _put(owner, name, old)
-        hooks._configure_hooks[:] = self._before
+        _hooks()[:] = self._before
 
 
-def attach(name: str, tracer_provider: Any, meter_provider: Any) -> Attached:
+def attach(suite: str, name: str, tracer_provider: Any, meter_provider: Any) -> Attached:
     """Switch a contender on, remembering what it changed."""
-    for module in ("langchain_core.runnables.fallbacks", "langgraph.graph", "langgraph._internal._runnable", "langchain.agents"):
+    os.environ["ANTHROPIC_OPEN_TELEMETRY"] = "false"  # the SDK's own spans, which would be part of the work without anybody
+    for module in _PATCHED if suite == "langchain" else ():
         try:
             importlib.import_module(module)
         except ImportError:
             pass
-    before, hooks_before = dict(_snapshot()), list(hooks._configure_hooks)
-    CONTENDERS[name](tracer_provider, meter_provider)
-    after, hooks_after = dict(_snapshot()), list(hooks._configure_hooks)
+    before, hooks_before = dict(_snapshot()), list(_hooks())
+    CONTENDERS[name](suite, tracer_provider, meter_provider)
+    after, hooks_after = dict(_snapshot()), list(_hooks())
     changes = []
     known = {place for place, _ in before}
     for key, (owner, attribute, new) in after.items():

@@ -1,7 +1,8 @@
-"""An environment of its own for each peer, made once with uv (or venv and pip) and kept under ~/.cache/costspan/bench.
+"""An environment of its own for each peer, made with uv (or venv and pip) and kept under ~/.cache/costspan/bench.
 
-Everybody gets the LangChain and OpenTelemetry that the measuring environment has. A peer that pins an older OpenTelemetry
-gets what it asks for, and the table says so.
+Everybody gets the LangChain, SDKs and OpenTelemetry that the measuring environment has; when those change, or what a peer
+consists of, its environment is made again. A peer that pins older SDKs or an older OpenTelemetry gets what it asks for, and
+the table says so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-SAME = ("langchain-core", "langgraph", "langchain", "opentelemetry-sdk", "opentelemetry-api")
+SAME = ("langchain-core", "langgraph", "langchain", "openai", "anthropic", "opentelemetry-sdk", "opentelemetry-api")
+
+_LAST = 3
 
 
 def cache() -> Path:
@@ -36,11 +39,12 @@ def pins() -> list[str]:
     return found
 
 
-def environment(name: str, packages: tuple[str, ...], *, fresh: bool = False) -> Path:
+def environment(name: str, packages: tuple[str, ...]) -> Path:
     """The Python of a peer's environment. Raises RuntimeError with the installer's last lines where it cannot be made."""
     folder = cache() / f"{name}-py{sys.version_info.major}{sys.version_info.minor}"
     python = folder / "bin" / "python"
-    if (folder / "complete").exists() and not fresh:
+    wanted, complete = "\n".join([*packages, *pins()]), folder / "complete"
+    if complete.exists() and complete.read_text() == wanted:
         return python
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -50,11 +54,14 @@ def environment(name: str, packages: tuple[str, ...], *, fresh: bool = False) ->
     add = [tool, "pip", "install", "-q", "--python", str(python)] if tool else [
         str(python), "-m", "pip", "install", "-q",
     ]  # fmt: skip
-    try:
-        _run([*add, *packages, *pins()])
-    except RuntimeError:
-        _run([*add, *packages, *(pin for pin in pins() if not pin.startswith("opentelemetry"))])
-    (folder / "complete").write_text("\n".join([*packages, *pins()]))
+    for given_up in ((), ("openai", "anthropic"), ("opentelemetry",), ("openai", "anthropic", "opentelemetry")):
+        try:
+            _run([*add, *packages, *(pin for pin in pins() if not pin.startswith(given_up))])
+            break
+        except RuntimeError:
+            if len(given_up) == _LAST:
+                raise
+    complete.write_text(wanted)
     return python
 
 

@@ -11,7 +11,12 @@ PRICE_MICROSECONDS = 2.0
 GROWTH_BYTES = 2**20
 OBJECTS_PER_CALL = 0.01
 CHUNKS = 200
-WORKLOADS = ("invoke", "pipeline", "stream", "async100", "threads8")
+WORKLOADS = {
+    "langchain": ("invoke", "pipeline", "stream", "async100", "threads8"),
+    "openai": ("create", "stream", "async100"),
+    "anthropic": ("create", "stream", "async100"),
+}
+NO_PEERS = frozenset({"none", "noop", "floor", "floor-lean", "costspan", "costspan-record"})
 
 
 class Verdict(NamedTuple):
@@ -31,23 +36,36 @@ def chunk(result: dict[str, Any]) -> float:
     return (added(result, "stream_long") - added(result, "stream")) / CHUNKS
 
 
-def judge(found: dict[str, Any], start: dict[str, Any], kind: str, peers: list[str]) -> list[Verdict]:
+def judge(found: dict[str, Any], start: dict[str, Any], kind: str) -> list[Verdict]:
     """Every goal, measured by `kind` (`instructions` or `cpu`)."""
-    ours, floor, noop = found["costspan"][kind], found["floor"][kind], found["noop"][kind]
+    verdicts = _floors(found["langchain"], kind) if "langchain" in found else []
+    for suite, names in found.items():
+        for peer, result in names.items():
+            if peer in NO_PEERS or kind not in result:
+                continue
+            for workload in WORKLOADS[suite]:
+                if workload not in result[kind] or workload not in names["costspan"][kind]:
+                    continue
+                mine, theirs = added(names["costspan"][kind], workload), added(result[kind], workload)
+                verdicts.append(Verdict(mine < theirs, f"{suite} {workload}: {mine / theirs:.2f} of {peer}, below 1"))
+    verdicts += _start(start)
+    if "langchain" in found:
+        verdicts += _memory(found["langchain"]["costspan"]["memory"])
+    return verdicts
+
+
+def _floors(names: dict[str, Any], kind: str) -> list[Verdict]:
+    ours, floor, noop = names["costspan"][kind], names["floor"][kind], names["noop"][kind]
     verdicts = []
     for workload in ("invoke", "pipeline"):
         ratio = added(ours, workload) / added(floor, workload)
-        verdicts.append(Verdict(ratio <= FLOOR_RATIO, f"{workload}: {ratio:.2f} of the floor, at most {FLOOR_RATIO}"))
-    for peer in peers:
-        for workload in WORKLOADS:
-            mine, theirs = added(ours, workload), added(found[peer][kind], workload)
-            verdicts.append(Verdict(mine < theirs, f"{workload}: {mine / theirs:.2f} of {peer}, below 1"))
+        lean = added(ours, workload) / added(names["floor-lean"][kind], workload)
+        text = f"{workload}: {ratio:.2f} of the floor, at most {FLOOR_RATIO} (the lean floor: {lean:.2f})"
+        verdicts.append(Verdict(ratio <= FLOOR_RATIO, text))
     more = chunk(ours) - chunk(noop)
     if kind == "instructions":  # to time, by what an instruction took in this machine's own runs without anybody
-        more *= found["none"]["cpu"]["stream"]["off"] / found["none"]["instructions"]["stream"]["off"]
+        more *= names["none"]["cpu"]["stream"]["off"] / names["none"]["instructions"]["stream"]["off"]
     verdicts.append(Verdict(more <= CHUNK_MICROSECONDS, f"a chunk: {more:.2f} us over a do-nothing callback, at most 1"))
-    verdicts += _start(start)
-    verdicts += _memory(found["costspan"]["memory"])
     return verdicts
 
 

@@ -1,4 +1,4 @@
-"""One contender in one process: `python worker.py NAME speed|instructions|memory --out FILE`. Started by overhead.py.
+"""One contender in one process: `python worker.py SUITE NAME speed|instructions|memory --out FILE`. Started by overhead.py.
 
 Speed: process CPU (user and system, all threads, the exporter's flush included, garbage collector off) in blocks off, on,
 on, off; or, under callgrind, instructions, which need no repeating. Memory: resident size after 10,000 and 50,000 calls,
@@ -26,12 +26,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 import contenders
 import counting
-import workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_WARM = 20
+"""Units of work before instructions are counted: the interpreter adapts its bytecode to what it sees."""
 
 
 class Counting(SpanExporter):
@@ -64,7 +65,10 @@ class Opened(SpanProcessor):
 class Bench:
     """A contender attached to providers that export nothing."""
 
-    def __init__(self, name: str, *, count_opened: bool = False) -> None:
+    def __init__(self, suite: str, name: str, *, count_opened: bool = False) -> None:
+        self.speed = _workloads(suite)
+        for workload in self.speed.keys() & {"invoke", "create", "stream"}:
+            self.speed[workload][0]()  # so that whatever a contender patches is loaded
         resource = Resource.create({"service.name": "bench"})
         self.exporter = Counting()
         self.opened = Opened()
@@ -73,19 +77,28 @@ class Bench:
         if count_opened:
             self.provider.add_span_processor(self.opened)
         meters = MeterProvider(metric_readers=[InMemoryMetricReader()], resource=resource, shutdown_on_exit=False)
-        self.attached = contenders.attach(name, self.provider, meters)
+        self.attached = contenders.attach(suite, name, self.provider, meters)
 
     def flush(self) -> None:
         self.provider.force_flush()
 
 
+def _workloads(suite: str) -> dict[str, Any]:
+    if suite == "langchain":
+        import workloads
+
+        return workloads.SPEED
+    import sdk_workloads
+
+    return sdk_workloads.build(suite)
+
+
 # --- speed -----------------------------------------------------------------------------------------------
-def speed(name: str, wanted: list[str], rounds: int, seconds: float) -> dict[str, Any]:
+def speed(bench: Bench, wanted: list[str], rounds: int, seconds: float) -> dict[str, Any]:
     """CPU microseconds per unit of work, off and on, medians over blocks off, on, on, off."""
-    bench = Bench(name)
     found: dict[str, Any] = {}
     for workload in wanted:
-        run, units = workloads.SPEED[workload]
+        run, units, _ = bench.speed[workload]
         for switch in (bench.attached.off, bench.attached.on):
             switch()
             _block(bench, run, 3)
@@ -118,21 +131,20 @@ def _block(bench: Bench, run: Callable[[], None], times: int) -> float:
         gc.enable()
 
 
-def instructions(name: str, wanted: list[str], folder: Path, times: int) -> dict[str, Any]:
-    """Instructions per unit of work, off and on; only under callgrind."""
-    bench = Bench(name)
+def instructions(bench: Bench, wanted: list[str], folder: Path, share: float) -> dict[str, Any]:
+    """Instructions per unit of work, off and on; only under callgrind. `share` of the usual repetitions."""
     counter = counting.Counter(folder)
     counter.start()
     nothing = counter.stop()
     found: dict[str, Any] = {}
     for workload in wanted:
-        run, units = workloads.SPEED[workload]
-        repeat = max(1, times // int(units)) if units > 1 else times
-        counted: dict[str, list[float]] = {"off": [], "on": []}
+        run, units, times = bench.speed[workload]
+        repeat = max(1, round(times * share))
+        counted: dict[str, float] = {}
         before = 0
         for state in ("off", "on"):
             (bench.attached.on if state == "on" else bench.attached.off)()
-            for _ in range(3 if units == 1 else 1):
+            for _ in range(max(2, round(_WARM / units * share))):
                 run()
             bench.flush()
             before = bench.exporter.spans
@@ -142,20 +154,17 @@ def instructions(name: str, wanted: list[str], folder: Path, times: int) -> dict
             for _ in range(repeat):
                 run()
             bench.flush()
-            counted[state].append((counter.stop() - nothing) / repeat / units)
+            counted[state] = (counter.stop() - nothing) / repeat / units
             gc.enable()
-        found[workload] = {
-            "off": counted["off"][0],
-            "on": counted["on"][0],
-            "spans": (bench.exporter.spans - before) / repeat / units,
-        }
+        found[workload] = {**counted, "spans": (bench.exporter.spans - before) / repeat / units}
     return found
 
 
 # --- memory ----------------------------------------------------------------------------------------------
-def memory(name: str, small: int, large: int, calls: int) -> dict[str, Any]:
+def memory(bench: Bench, small: int, large: int, calls: int) -> dict[str, Any]:
     """Resident bytes after `small` and `large` calls; per workload: objects gained per call, spans opened and ended."""
-    bench = Bench(name, count_opened=True)
+    import workloads
+
     bench.attached.on()
     found: dict[str, Any] = {"leaks": {}}
     _repeat(bench, workloads.invoke, small)
@@ -203,10 +212,11 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def versions(name: str) -> dict[str, str]:
+def versions(suite: str, name: str) -> dict[str, str]:
     """What is installed beside this contender."""
     found = {"python": sys.version.split()[0]}
-    for package in ("langchain-core", "langgraph", "opentelemetry-sdk", *contenders.PACKAGES.get(name, ())):
+    hosts = ("langchain-core", "langgraph") if suite == "langchain" else (suite,)
+    for package in (*hosts, "opentelemetry-sdk", *contenders.packages(suite, name)):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -216,24 +226,26 @@ def versions(name: str) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("suite", choices=contenders.SUITES)
     parser.add_argument("name", choices=contenders.CONTENDERS)
     parser.add_argument("what", choices=("speed", "instructions", "memory"))
-    parser.add_argument("--workloads", default=",".join(workloads.SPEED))
+    parser.add_argument("--workloads", help="separated by commas; all without it")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3)
-    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual repetitions, for instructions")
     parser.add_argument("--calls", type=int, nargs=3, default=(10_000, 50_000, 2_000))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    wanted = asked.workloads.split(",")
+    bench = Bench(asked.suite, asked.name, count_opened=asked.what == "memory")
+    wanted = asked.workloads.split(",") if asked.workloads else list(bench.speed)
     if asked.what == "speed":
-        result = speed(asked.name, wanted, asked.rounds, asked.seconds)
+        result = speed(bench, wanted, asked.rounds, asked.seconds)
     elif asked.what == "instructions":
-        result = instructions(asked.name, wanted, asked.folder, asked.times)
+        result = instructions(bench, wanted, asked.folder, asked.share)
     else:
-        result = memory(asked.name, *asked.calls)
-    asked.out.write_text(json.dumps({"name": asked.name, "versions": versions(asked.name), "result": result}))
+        result = memory(bench, *asked.calls)
+    asked.out.write_text(json.dumps({"name": asked.name, "versions": versions(asked.suite, asked.name), "result": result}))
 
 
 if __name__ == "__main__":
