@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import re
 
 import openai
 import pytest
@@ -10,12 +12,20 @@ from anthropic import Anthropic
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
 import costspan
 from costspan.conventions import AGENT_CALL_TOKENS_MAX, CALL_TOKENS, COST_USD, TOKENS, UNREPORTED_CALLS, WASTED_TOKENS
+from costspan.instrument.heard import CHARACTERS_MAX, Heard
+from costspan.intake.report_files import report_files
+from costspan.intake.report_tables import group_rows, overall_lines
 from costspan.normalise.estimate import count
+from costspan.price.book import PriceBook
 from costspan.report.console import render
+from costspan.report.figures import dollars
+from costspan.report.html import page
 from costspan.testing import Reply, Usage, measure
+from sdk_cases import open_units
 
 ANSWER = "The committee met on Tuesday and decided to rebuild the bridge in stone, which nobody had expected. " * 3
 QUESTION = "What did the committee decide about the bridge, and who was asked? " * 5
@@ -171,3 +181,45 @@ def test_without_the_tokenizer_one_line_says_what_to_install(monkeypatch, caplog
 def test_content_is_still_never_kept(estimated, client):
     in_run(lambda: client.chat.completions.create(model="gpt-4o", messages=ask()))
     assert "committee" not in str([dict(span.attributes) for span in estimated.spans]) + str(estimated.runs)
+
+
+def words(html):
+    """The text of a page, without what only machines read."""
+    return re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<(script|style|svg)\b.*?</\1>", " ", html))
+
+
+def test_every_figure_that_holds_an_estimate_is_marked_in_the_summary_the_report_and_the_page(estimated, client, tmp_path):
+    def work():
+        with costspan.tool("search"):
+            list(client.chat.completions.create(model="gpt-4o", messages=ask(), stream=True))
+
+    in_run(work)
+    (run,) = estimated.runs
+    path = tmp_path / "spans.bin"
+    path.write_bytes(encode_spans(estimated.spans).SerializeToString())
+    report = report_files([path], PriceBook(), lambda run: None, by=("agent",))
+    tokens, cost = run.totals.usage.total_tokens, dollars(run.totals.cost_usd)
+    tables = "\n".join([*overall_lines(report), *map(" ".join, group_rows(report, ascii_only=True))])
+    shown, _, of_the_call = words(page([run])).partition("Call 1:")
+    assert "Usage is  estimated" in of_the_call
+    for text in (render(run), tables, shown):
+        assert f"~{cost}" in text
+        assert f"~{run.totals.usage.input_tokens}" in text
+        assert not re.search(rf"(?<![~\d.,]){tokens}(?![\d.])", text), text
+        assert not re.search(rf"(?<!~){re.escape(cost)}(?!\d)", text), text
+
+
+def test_the_texts_that_are_kept_of_a_call_are_bounded():
+    heard = Heard()
+    heard.request({"messages": [{"role": "user", "content": "x" * (CHARACTERS_MAX - 10)}]})
+    for _ in range(1000):
+        heard.answer({"choices": [{"delta": {"content": "y" * 1000}}]})
+    assert sum(map(len, (*heard.asked, *heard.answered))) <= CHARACTERS_MAX
+
+
+def test_nothing_is_kept_of_a_call_that_has_ended(estimated, client):
+    for _ in range(3):
+        in_run(lambda: list(client.chat.completions.create(model="gpt-4o", messages=ask(), stream=True)))
+    gc.collect()
+    assert not open_units()
+    assert [each for each in gc.get_objects() if type(each) is Heard] == []

@@ -6,6 +6,7 @@ import csv
 from typing import IO, TYPE_CHECKING, Final
 
 from costspan.report.figures import dollars, many, share, tokens
+from costspan.report.marks import rough, tilde
 from costspan.report.names import clean
 from costspan.report.run_json import totals_record
 
@@ -106,13 +107,13 @@ def group_rows(report: Report, *, ascii_only: bool) -> Iterator[tuple[str, ...]]
 
 def _figures(totals: Totals) -> tuple[str, ...]:
     usage, coverage = totals.usage, totals.coverage
-    missing = coverage.missing_calls > 0
+    missing, guess = coverage.missing_calls > 0, tilde(coverage)
     return (
         f"{totals.calls:,}",
-        _partly(tokens(usage.input_tokens), partly=missing),
+        _partly(rough(tokens(usage.input_tokens), guess), partly=missing),
         tokens(usage.cache_read_tokens),
-        _partly(tokens(usage.output_tokens), partly=missing),
-        _partly(dollars(totals.cost_usd), partly=coverage.priced_calls < totals.calls - coverage.refused_calls),
+        _partly(rough(tokens(usage.output_tokens), guess), partly=missing),
+        _partly(rough(dollars(totals.cost_usd), guess), partly=coverage.priced_calls < totals.calls - coverage.refused_calls),
         share(coverage.share),
     )
 
@@ -138,11 +139,12 @@ def overall_lines(report: Report) -> list[str]:
 
 def sentence(totals: Totals) -> str:
     """`7 calls, 21,036 input + 3,097 output tokens, $0.0099, 100 % reported and priced`."""
-    usage = totals.usage
+    usage, guess = totals.usage, tilde(totals.coverage)
     hits = f", {many(totals.cache_hits, 'cache hit')} at no cost" if totals.cache_hits else ""
     return (
-        f"{many(totals.calls, 'call')}, {tokens(usage.input_tokens)} input + {tokens(usage.output_tokens)} output tokens, "
-        f"{dollars(totals.cost_usd) if totals.cost_usd is not None else 'cost unknown'}, "
+        f"{many(totals.calls, 'call')}, {rough(tokens(usage.input_tokens), guess)} input + "
+        f"{rough(tokens(usage.output_tokens), guess)} output tokens, "
+        f"{f'{guess}{dollars(totals.cost_usd)}' if totals.cost_usd is not None else 'cost unknown'}, "
         f"{share(totals.coverage.share)} reported and priced{hits}"
     )
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from costspan.report import evidence
 from costspan.report.figures import UNKNOWN, many, percent, ratio, seconds, tokens
-from costspan.report.marks import known_cost, known_tokens
+from costspan.report.marks import known_cost, known_tokens, of_tool, rough, tilde
 from costspan.report.names import clean, fit, left, right, width
 
 if TYPE_CHECKING:
@@ -141,15 +141,18 @@ class _Page:
         of = run.efficiency
         if not run.totals.calls:
             return
+        guess = tilde(run.totals.coverage)
         most = f" ({self.name(of.max_agent)})" if of.max_agent else ""
         self.add("")
         self.wrapped(
-            f"per agent: average {tokens(of.average_tokens_per_agent, 2)} tokens, most {tokens(of.max_agent_tokens)}{most}"
+            f"per agent: average {rough(tokens(of.average_tokens_per_agent, 2), guess)} tokens, "
+            f"most {rough(tokens(of.max_agent_tokens), guess)}{most}"
         )
         cached = None if of.cache_hit_ratio is None else of.cache_hit_ratio * 100
         self.wrapped(
             f"context window peak {percent(of.context_window_peak_percent)}, input/output {ratio(of.input_output_ratio)}, "
-            f"cache-hit ratio {percent(cached, 1)}, {tokens(of.output_tokens_per_second, 1)} output tokens/s"
+            f"cache-hit ratio {percent(cached, 1)}, "
+            f"{rough(tokens(of.output_tokens_per_second, 1), guess)} output tokens/s"
         )
 
     def models(self, run: Run) -> None:
@@ -166,14 +169,15 @@ class _Page:
             return
         rows: list[_Row] = [("tools", "calls", "errors", "tokens", "per call", "time")]
         for tool in run.tools[:ROWS_SHOWN]:
+            guess = of_tool(tool, run.totals)
             known = [part for part in (tool.nested.usage.total_tokens, tool.result_tokens) if part is not None]
             rows.append(
                 (
                     self.name(tool.name),
                     tokens(tool.calls),
                     tokens(tool.errors),
-                    tokens(sum(known)) if known else UNKNOWN,
-                    tokens(tool.tokens_per_call, 1),
+                    rough(tokens(sum(known)), guess) if known else UNKNOWN,
+                    rough(tokens(tool.tokens_per_call, 1), guess) if known else UNKNOWN,
                     seconds(tool.duration_seconds),
                 )
             )
@@ -195,7 +199,7 @@ class _Page:
                     self.name(step.name),
                     known_tokens(step.totals),
                     seconds(step.duration_seconds),
-                    tokens(step.tokens_per_second, 1),
+                    rough(tokens(step.tokens_per_second, 1), tilde(step.totals.coverage)),
                 )
             )
         at = len(shown) // 2 + 1 if folded else None
@@ -231,7 +235,9 @@ def _sum_cells(totals: Totals) -> tuple[str, str, str, str]:
     usage = totals.usage
     if not totals.calls:
         return "0", "0", "0", "$0"
-    return tokens(usage.input_tokens), tokens(usage.output_tokens), known_tokens(totals), known_cost(totals)
+    guess = tilde(totals.coverage)
+    given, made = rough(tokens(usage.input_tokens), guess), rough(tokens(usage.output_tokens), guess)
+    return given, made, known_tokens(totals), known_cost(totals)
 
 
 def _sum_line(row: _Row, sizes: list[int]) -> str:
@@ -252,7 +258,8 @@ def _folded(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:
 def _fold_line(folded: Sequence[Step]) -> str:
     known = [step.totals.usage.total_tokens for step in folded if step.totals.usage.total_tokens is not None]
     failed = sum(step.outcome == "error" for step in folded)
-    spent = tokens(sum(known)) if known else UNKNOWN
+    guess = "~" if any(step.totals.coverage.estimated_calls for step in folded) else ""
+    spent = rough(tokens(sum(known)), guess) if known else UNKNOWN
     tail = f", {failed:,} failed" if failed else ""
     return f".. {many(len(folded), 'more step')}: {spent} tokens, {seconds(sum(step.duration_seconds for step in folded))}{tail}"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from costspan.records import ESTIMATED, MISSING, MONEY
 from costspan.report.figures import dollars, many, share, tokens
+from costspan.report.marks import rough, tilde
 from costspan.report.names import clean
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def headline(run: Run) -> str:
     billed = coverage.calls - coverage.refused_calls
     if totals.calls == 0 or (billed == 0 and totals.cost_usd is None):
         return "no billed model calls"
-    cost = "cost unknown" if totals.cost_usd is None else dollars(totals.cost_usd)
+    cost = "cost unknown" if totals.cost_usd is None else f"{tilde(coverage)}{dollars(totals.cost_usd)}"
     line = f"{cost}, {share(coverage.share)} reported and priced"
     if coverage.share is not None and 0 < coverage.share < 1:
         line += f" ({round(coverage.share * billed):,} of {many(billed, 'call')})"
@@ -85,6 +86,8 @@ def waste(run: Run) -> str | None:
         head = f"{tokens(spent)} tokens of unknown cost" if spent else "An unknown amount"
     else:
         head = dollars(amount) if whole else f"{dollars(amount)} and more"
+    if amount is not None or spent:
+        head = f"{tilde(run.totals.coverage)}{head}"
     parts = [many(number, *_WASTE_WORDS.get(reason, (reason, reason))) for reason, number in calls.items()]
     return f"{head} bought nothing: {', '.join(parts)}"
 
@@ -94,9 +97,9 @@ def unattributed(run: Run) -> str | None:
     totals = run.unattributed
     if not totals.calls:
         return None
-    spent = (
-        f"{tokens(totals.usage.total_tokens)} tokens, {'cost unknown' if totals.cost_usd is None else dollars(totals.cost_usd)}"
-    )
+    guess = tilde(totals.coverage)
+    cost = "cost unknown" if totals.cost_usd is None else f"{guess}{dollars(totals.cost_usd)}"
+    spent = f"{rough(tokens(totals.usage.total_tokens), guess)} tokens, {cost}"
     return f'unattributed: {many(totals.calls, "call")} of no agent, {spent}{MEND}with costspan.agent("name"):'
 
 

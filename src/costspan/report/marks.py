@@ -9,7 +9,7 @@ from costspan.report.figures import UNKNOWN, dollars, tokens
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from costspan.records import Call, Totals
+    from costspan.records import Call, ToolTotals, Totals
 
 
 class Evidence(Protocol):
@@ -27,13 +27,28 @@ class Evidence(Protocol):
     def priced_calls(self) -> int: ...
 
 
+def tilde(known: Evidence) -> str:
+    """What stands before a number that holds an estimate."""
+    return "~" if known.estimated_calls else ""
+
+
+def of_tool(tool: ToolTotals, run: Totals) -> str:
+    """The same for the tokens of a tool: its nested calls', and what is allocated of the run's."""
+    return tilde(tool.nested.coverage) or (tilde(run.coverage) if tool.result_tokens is not None else "")
+
+
+def rough(figure: str, guess: str) -> str:
+    """A figure with that mark; what is not known needs none."""
+    return figure if figure == UNKNOWN else f"{guess}{figure}"
+
+
 def counted(count: int | None, known: Evidence) -> str:
     """One of a sum's counts of tokens."""
     if not known.calls:
         return "0"
     if count is None:
         return UNKNOWN
-    return f"{'~' if known.estimated_calls else ''}{tokens(count)}{'+?' if known.missing_calls else ''}"
+    return f"{tilde(known)}{tokens(count)}{'+?' if known.missing_calls else ''}"
 
 
 def priced(amount: Decimal | None, known: Evidence) -> str:
@@ -41,7 +56,7 @@ def priced(amount: Decimal | None, known: Evidence) -> str:
     if amount is None:
         return "unknown" if known.calls > known.refused_calls or not known.calls else "$0"
     partly = known.priced_calls < known.calls - known.refused_calls
-    return f"{'~' if known.estimated_calls else ''}{dollars(amount)}{'+?' if partly else ''}"
+    return f"{tilde(known)}{dollars(amount)}{'+?' if partly else ''}"
 
 
 def known_tokens(totals: Totals) -> str:

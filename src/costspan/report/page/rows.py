@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from costspan.conventions import NOT_SENT
 from costspan.records import MONEY, ZERO
 from costspan.report.figures import UNKNOWN, dollars, many, per_million, percent, seconds, tokens
-from costspan.report.marks import call_cost, call_tokens, known_cost, known_tokens, marked_tokens
+from costspan.report.marks import call_cost, call_tokens, known_cost, known_tokens, marked_tokens, of_tool, rough, tilde
 from costspan.report.page.naming import maybe, model_name, plain, state
 from costspan.report.page.shares import NOBODYS
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from costspan.records import Call, ModelTotals, Step, ToolTotals
+    from costspan.records import Call, ModelTotals, Step, ToolTotals, Totals
     from costspan.report.page.place import Place
 
 
@@ -104,7 +104,7 @@ def step_row(step: Step, colour: Mapping[str | None, str]) -> StepRow:
         known_cost(totals),
         seconds(step.duration_seconds),
         round(step.duration_seconds, 6),
-        tokens(step.tokens_per_second, 1),
+        rough(tokens(step.tokens_per_second, 1), tilde(step.totals.coverage)),
         plain(step.outcome),
         state(step.outcome),
     )
@@ -134,8 +134,9 @@ def call_row(index: int, call: Call, place: Place, colour: Mapping[str | None, s
     )
 
 
-def tool_row(tool: ToolTotals) -> ToolRow:
-    """One line of the tool bill."""
+def tool_row(tool: ToolTotals, run: Totals) -> ToolRow:
+    """One line of the tool bill of a run."""
+    guess = of_tool(tool, run)
     return ToolRow(
         plain(tool.name),
         tokens(tool.calls),
@@ -143,11 +144,11 @@ def tool_row(tool: ToolTotals) -> ToolRow:
         seconds(tool.duration_seconds),
         round(tool.duration_seconds, 6),
         known_tokens(tool.nested),
-        tokens(tool.call_tokens),
-        tokens(tool.result_tokens),
-        tokens(tool.carried_tokens),
-        tokens(tool.tokens_per_call, 1),
-        sum_known(tool.nested.cost_usd, tool.call_cost_usd, tool.result_cost_usd, tool.carried_cost_usd),
+        rough(tokens(tool.call_tokens), guess),
+        rough(tokens(tool.result_tokens), guess),
+        rough(tokens(tool.carried_tokens), guess),
+        rough(tokens(tool.tokens_per_call, 1), guess),
+        rough(sum_known(tool.nested.cost_usd, tool.call_cost_usd, tool.result_cost_usd, tool.carried_cost_usd), guess),
     )
 
 

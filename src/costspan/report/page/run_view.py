@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.report import evidence
 from costspan.report.figures import dollars, many, moment, percent, ratio, seconds, tokens
-from costspan.report.marks import known_cost, known_tokens, marked_tokens
+from costspan.report.marks import known_cost, known_tokens, marked_tokens, rough, tilde
 from costspan.report.page.agent_view import Agent, agents
 from costspan.report.page.curve import Curve, curve
 from costspan.report.page.naming import UNATTRIBUTED, maybe, plain, state
@@ -18,7 +18,7 @@ from costspan.report.page.timeline import Timeline, timeline
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from costspan.records import Run
+    from costspan.records import Run, Totals
     from costspan.report.page.place import Pager, Place
 
 SECTIONS: Final = (
@@ -100,7 +100,7 @@ def run_view(run: Run, place: Place, *, running: bool = False) -> RunView:
         _spend(run, colour),
         timeline(run, place, colour),
         curve(run, colour),
-        [tool_row(tool) for tool in run.tools],
+        [tool_row(tool, run.totals) for tool in run.tools],
         [step_row(step, colour) for step in steps],
         steps_pager,
         [call_row(index, call, place, colour) for index, call in calls],
@@ -117,7 +117,8 @@ def head(run: Run, *, running: bool = False) -> Head:
     troubles += [many(totals.cache_hits, "cached answer")] if totals.cache_hits else []
     given, made = (marked_tokens(count, totals) for count in (totals.usage.input_tokens, totals.usage.output_tokens))
     outcome = "running" if running else run.outcome
-    gaps = evidence.gaps(run, ascii_only=False)
+    average = rough(tokens(of.average_tokens_per_agent), tilde(totals.coverage))
+    gaps, guess = evidence.gaps(run, ascii_only=False), tilde(totals.coverage)
     lines = [*gaps, *filter(None, (evidence.waste(run), evidence.unattributed(run)))]
     return Head(
         plain(run.workflow or "run"),
@@ -129,18 +130,22 @@ def head(run: Run, *, running: bool = False) -> Head:
             Tile(
                 "cost",
                 known_cost(totals),
-                f"{dollars(of.cost_per_step_usd)} per step" if of.cost_per_step_usd is not None else "",
+                f"{guess}{dollars(of.cost_per_step_usd)} per step" if of.cost_per_step_usd is not None else "",
             ),
             Tile("tokens", known_tokens(totals), f"{given} in, {made} out"),
             Tile("model calls", tokens(totals.calls), ", ".join(troubles) or "no errors"),
             Tile(
                 "duration",
                 seconds(run.duration_seconds) if run.ended_ns else "running",
-                f"{tokens(of.output_tokens_per_second, 1)} output tokens/s",
+                f"{rough(tokens(of.output_tokens_per_second, 1), guess)} output tokens/s",
             ),
             Tile("context peak", percent(of.context_window_peak_percent), "of the model's window"),
             Tile("cache hits", percent(cached, 1), "of input tokens"),
-            Tile("input / output", ratio(of.input_output_ratio), f"{tokens(of.average_tokens_per_agent)} tokens per agent"),
+            Tile(
+                "input / output",
+                ratio(of.input_output_ratio),
+                f"{average} tokens per agent",
+            ),
         ),
         plain(evidence.headline(run)),
         not gaps,
@@ -149,11 +154,16 @@ def head(run: Run, *, running: bool = False) -> Head:
     )
 
 
+def _part(name: str, totals: Totals, colour: str) -> Part:
+    return Part(name, totals.cost_usd, colour, guess=tilde(totals.coverage))
+
+
 def _spend(run: Run, colour: Mapping[str | None, str]) -> list[Breakdown]:
     if run.totals.cost_usd is None:
         return []
-    owners = [Part(plain(agent.name), agent.self_totals.cost_usd, colour[agent.name]) for agent in run.agents]
+    owners = [_part(plain(agent.name), agent.self_totals, colour[agent.name]) for agent in run.agents]
     if run.unattributed.calls:
-        owners.append(Part(UNATTRIBUTED, run.unattributed.cost_usd, NOBODYS))
-    models = [Part(maybe(model.model), model.totals.cost_usd, f"k{place % COLOURS}") for place, model in enumerate(run.models)]
-    return [by_type(run.totals.cost_by_type), breakdown("By model", models), breakdown("By agent", owners)]
+        owners.append(_part(UNATTRIBUTED, run.unattributed, NOBODYS))
+    models = [_part(maybe(model.model), model.totals, f"k{place % COLOURS}") for place, model in enumerate(run.models)]
+    guess = tilde(run.totals.coverage)
+    return [by_type(run.totals.cost_by_type, guess), breakdown("By model", models), breakdown("By agent", owners)]
