@@ -41,6 +41,7 @@ _LIMITS: Final = (
 _ODD: Final = {
     "inconsistent_usage": "usage that contradicts itself (parts greater than the whole)",
     "partial_usage": "a stream that ended before the final counts",
+    "other_iterations_billed": "the provider billed further passes beside the answer, which are not counted",
 }
 
 
