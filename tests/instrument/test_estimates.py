@@ -201,7 +201,7 @@ def test_every_figure_that_holds_an_estimate_is_marked_in_the_summary_the_report
     tokens, cost = run.totals.usage.total_tokens, dollars(run.totals.cost_usd)
     tables = "\n".join([*overall_lines(report), *map(" ".join, group_rows(report, ascii_only=True))])
     shown, _, of_the_call = words(page([run])).partition("Call 1:")
-    assert "Usage is  estimated" in of_the_call
+    assert "Usage is estimated by" in of_the_call
     for text in (render(run), tables, shown):
         assert f"~{cost}" in text
         assert f"~{run.totals.usage.input_tokens}" in text
