@@ -19,6 +19,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "costspan" / "venvs"
 SECONDS = 420
+TOOLS = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3"]
+"""What an environment needs besides the packages under test."""
+CREWAI = ["crewai>=1.15", "anthropic", "litellm", *TOOLS]
 
 
 def python_of(name: str, requirements: list[str], *, extra: str = "") -> Path:

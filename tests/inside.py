@@ -20,8 +20,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 420
-TOOLS = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3"]
-"""What an environment needs besides the packages under test."""
 
 
 def test_names(program: Path) -> list[str]:

@@ -10,55 +10,13 @@ import pydantic_ai
 import pytest
 from agents.tracing.provider import SynchronousMultiTracingProcessor
 from opentelemetry import context as otel_context
-from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.openai import OpenAIProvider
 
 import costspan
-from costspan.testing import Reply, Usage, billed, measure
-
-PAID = Usage(1000, 200)
-
-
-@pytest.fixture
-def fake(provider):
-    provider.always(Reply(text="done", usage=PAID))
-    agents.set_trace_processors([])  # nothing is sent to OpenAI
-    return provider
-
-
-def agrees(seen, fake):
-    seen.handle.flush()
-    log = [entry for entry in fake.log if entry.told_usage is not None]
-    assert seen.tokens("input") == sum(entry.told_usage.input_tokens or 0 for entry in log)
-    assert seen.tokens("output") == sum(entry.told_usage.output_tokens or 0 for entry in log)
-    assert seen.metric("costspan_calls_total", outcome="ok") == len(log)
-    for name, usage in billed(log).items():
-        if name != "unknown":
-            assert seen.tokens(agent=name) == usage.total_tokens, name
-    for run in seen.runs:
-        parts = [each.self_totals for each in run.agents] + [run.unattributed]
-        assert run.totals.usage.total_tokens == sum(part.usage.total_tokens or 0 for part in parts)
-    assert not otel_context.get_current()
-    assert not seen.handle.pipeline.ledger.active()
-
-
-def tree(run):
-    return {each.name: each.self_totals.usage.total_tokens for each in run.agents}
+from agents_on_fake import PAID, agrees, oa_agent, pa_agent, paid_provider, tree  # noqa: F401 - a fixture
+from costspan.testing import Reply, measure
 
 
 # --- OpenAI Agents SDK ----------------------------------------------------------------------------------
-def oa_model(fake, kind="chat"):
-    client = openai.AsyncOpenAI(base_url=fake.openai_url, api_key="none")
-    made = agents.OpenAIChatCompletionsModel if kind == "chat" else agents.OpenAIResponsesModel
-    return made(model="gpt-5-mini", openai_client=client)
-
-
-def oa_agent(name, fake, kind="chat", **more):
-    return agents.Agent(name=name, instructions=f"[[agent:{name}]]", model=oa_model(fake, kind), **more)
-
-
 @agents.function_tool
 def lookup(word: str) -> str:
     """Look a word up."""
@@ -169,17 +127,6 @@ def test_switching_off_restores_the_agents_sdk():
 
 
 # --- Pydantic AI ---------------------------------------------------------------------------------------
-def pa_model(fake, kind="chat"):
-    if kind == "anthropic":
-        return AnthropicModel("claude-sonnet-4-5", provider=AnthropicProvider(api_key="none", base_url=fake.anthropic_url))
-    there = OpenAIProvider(base_url=fake.openai_url, api_key="none")
-    return (OpenAIChatModel if kind == "chat" else OpenAIResponsesModel)("gpt-5-mini", provider=there)
-
-
-def pa_agent(name, fake, kind="chat", **more):
-    return pydantic_ai.Agent(pa_model(fake, kind), name=name, system_prompt=f"[[agent:{name}]]", **more)
-
-
 @pytest.mark.parametrize("kind", ["chat", "responses", "anthropic"])
 def test_pydantic_ai_is_counted_once_for_its_agent(seen, fake, kind):
     pa_agent("PM", fake, kind).run_sync("hello")

@@ -6,16 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from environments import python_of
-from inside import TOOLS, passes, run_once, test_names
+from environments import TOOLS, python_of
+from inside import passes, run_once, test_names
 
-PROGRAM = Path(__file__).with_name("agent_frameworks_inside.py")
+HERE = Path(__file__).parent
+PROGRAMS = [HERE / f"{name}_inside.py" for name in ("agent_frameworks", "openai_agents", "pydantic_ai")]
 REQUIREMENTS = ["openai-agents>=0.3", "pydantic-ai-slim[openai,anthropic]>=1.0", *TOOLS]
+
+
+def cases():
+    for program in PROGRAMS:
+        for name in test_names(program):
+            marks = pytest.mark.xdist_group(program.stem)
+            yield pytest.param(program, name, marks=marks, id=f"{program.stem}-{name}")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("agent_frameworks")
-@pytest.mark.parametrize("name", test_names(PROGRAM))
-def test_agent_frameworks(name):
-    passes(run_once(PROGRAM, python_of("agent_frameworks", REQUIREMENTS)), name)
+@pytest.mark.parametrize(("program", "name"), cases())
+def test_agent_frameworks(program, name):
+    passes(run_once(program, python_of("agent_frameworks", REQUIREMENTS)), name)

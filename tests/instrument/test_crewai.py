@@ -6,25 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from environments import python_of
-from inside import TOOLS, passes, run_once, test_names
+from environments import CREWAI, TOOLS, python_of
+from inside import passes, run_once, test_names
 
 HERE = Path(__file__).parent
 MAIN, UNHAPPY, THOUSAND = (HERE / f"crewai_{name}.py" for name in ("inside", "unhappy_inside", "thousand_inside"))
-NEWEST = ["crewai>=1.15", "anthropic", "litellm", *TOOLS]
 OLDEST = ["crewai==1.13.0", "anthropic", *TOOLS]
 """The lower bound of the extra, with the versions of OpenTelemetry and of the OpenAI SDK that it pins."""
 
 
 def cases(program):
-    return [pytest.param(program, name, marks=pytest.mark.xdist_group(program.stem)) for name in test_names(program)]
+    group = pytest.mark.xdist_group(program.stem)
+    return [pytest.param(program, name, marks=group, id=f"{program.stem}-{name}") for name in test_names(program)]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("program", "name"), [*cases(MAIN), *cases(UNHAPPY), *cases(THOUSAND)])
 def test_crewai(program, name):
-    passes(run_once(program, python_of("crewai", NEWEST)), name)
+    passes(run_once(program, python_of("crewai", CREWAI)), name)
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from environments import python_of
-from inside import TOOLS, passes, run_once, test_names
+from environments import TOOLS, python_of
+from inside import passes, run_once, test_names
 
 PROGRAM = Path(__file__).with_name("google_adk_inside.py")
 REQUIREMENTS = ["google-adk>=2.9", "anthropic", *TOOLS]
