@@ -12,7 +12,7 @@ from costspan.testing import measure
 from fault_injection import HIT, functions_of, sabotage
 from sdk_hosts import body, events, http, outcome, streamed
 
-MODULES = ("sdk_hooks", "sdk_calls", "stream", "openai", "anthropic", "answer", "request_shape", "spans")
+MODULES = ("sdk_hooks", "sdk_calls", "stream", "unsent", "openai", "anthropic", "answer", "request_shape", "spans")
 KINDS = ("openai", "openai-async", "anthropic")
 
 
