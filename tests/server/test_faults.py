@@ -463,3 +463,19 @@ def test_what_is_readable_of_a_damaged_request_is_taken():
     pairs, taken = decode(Parcel(VALID[:-30], is_json=False))
     assert len(pairs) >= 3
     assert taken.rejected >= 1
+
+
+def test_made_up_figures_cannot_make_sums_that_nothing_holds(tmp_path):
+    made = Bench(tmp_path / "history.db")
+    message = ExportTraceServiceRequest.FromString(body(1, calls=4))
+    for span in message.resource_spans[0].scope_spans[0].spans:
+        span.start_time_unix_nano, span.end_time_unix_nano = 1, (1 << 63) - 1
+        for pair in span.attributes:
+            if pair.key.startswith("gen_ai.usage."):
+                pair.value.int_value = 10**12
+    made.send(message.SerializeToString())
+    made.send(body(2))
+    made.wait()
+    assert made.total().calls == 6
+    assert len(made.runs()) == 2
+    made.close()

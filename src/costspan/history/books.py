@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _REPORTED, _ESTIMATED, _MISSING, _REFUSED, _HIT = range(len(EVIDENCE))
 _COUNT_MAX: Final = 10**12
+_DURATION_MAX: Final = 10**15
+"""Eleven days: a call that seems to take longer has a clock to blame."""
+_SUM_MAX: Final = 1 << 56
+"""Beyond it a sum stays where it is: made-up figures must not make sums that 64 bits cannot hold."""
 _CALL_COLUMNS: Final = (
     "run", "place", "dim", "started_ns", "duration_ns", "span_id", "evidence", "error", *AMOUNTS, "reason",
 )  # fmt: skip
@@ -79,7 +83,8 @@ class Books:
         started = _time(run.started_ns)
         values = (
             run_id, entry.cluster, int(entry.lone), workflow, service, name(db, entry.environment), trace_id, started,
-            max(_time(run.ended_ns), started), run.outcome, len(run.agents), len(run.tools), duplicates, booked_ns, *figures,
+            max(_time(run.ended_ns), started), run.outcome, len(run.agents), len(run.tools), duplicates, booked_ns,
+            *_fitting(figures),
         )  # fmt: skip
         (key,) = db.execute(_INSERT_RUN, values).fetchone()
         db.execute("INSERT INTO records VALUES (?, ?)", (key, encode(run)))
@@ -114,7 +119,12 @@ class Books:
             ),
         )  # fmt: skip
         started = _time(call.started_ns)
-        head = (dim, started, max(0, _time(call.ended_ns) - started), signed(int(call.id, 16)) if call.id else 0)
+        head = (
+            dim,
+            started,
+            min(max(0, _time(call.ended_ns) - started), _DURATION_MAX),
+            signed(int(call.id, 16)) if call.id else 0,
+        )
         if call.cache_hit:
             return (*head, _HIT, 0, *(None,) * len(AMOUNTS), None)
         if usage.source == REPORTED:
@@ -127,18 +137,18 @@ class Books:
         return (
             *head, evidence, int(call.outcome == "error"), _count(usage.input_tokens), _count(usage.output_tokens),
             _count(usage.cache_read_tokens), _count(usage.cache_write_tokens), _count(usage.reasoning_tokens),
-            to_nano(cost.amount_usd) if cost else None, self._interning.name(db, reason) or None,
+            _fitting([to_nano(cost.amount_usd)])[0] if cost else None, self._interning.name(db, reason) or None,
         )  # fmt: skip
 
     def _tool(self, db: sqlite3.Connection, key: int, tool: ToolTotals, where: tuple[int, int, int], sums: _Changes) -> None:
         nested = tool.nested
         name = self._interning.name(db, tool.name)
-        figures: list[int | None] = [
+        figures: list[int | None] = _fitting([
             tool.calls, tool.errors, round(tool.duration_seconds * 1e9),
             _count(nested.usage.total_tokens), to_nano(nested.cost_usd),
             _count(tool.call_tokens), to_nano(tool.call_cost_usd), _count(tool.result_tokens), to_nano(tool.result_cost_usd),
             _count(tool.carried_tokens), to_nano(tool.carried_cost_usd),
-        ]  # fmt: skip
+        ])  # fmt: skip
         held = db.execute(
             f"INSERT OR IGNORE INTO run_tools (run, tool, {', '.join(TOOL_MEASURES)}) VALUES (?, ?{', ?' * len(TOOL_MEASURES)})",
             (key, name, *figures),
@@ -191,7 +201,7 @@ class _Changes:
 
     def write(self, db: sqlite3.Connection) -> None:
         for sql, changes in ((_HOURS, self._hours), (_DAYS, self._days), (_TOOL_DAYS, self._tools)):
-            db.executemany(sql, [(*key, *figures) for key, figures in changes.items()])
+            db.executemany(sql, [(*key, *_fitting(figures)) for key, figures in changes.items()])
 
 
 def _measures(row: Sequence[Any]) -> list[Any]:
@@ -213,12 +223,18 @@ def _add(figures: list[Any], more: Sequence[Any]) -> None:
             figures[place] = value if known is None else known + value
 
 
+def _fitting(figures: Iterable[int | None]) -> list[int | None]:
+    return [
+        value if value is None or -_SUM_MAX < value < _SUM_MAX else (_SUM_MAX if value > 0 else -_SUM_MAX) for value in figures
+    ]
+
+
 def _upsert(table: str, keys: tuple[str, ...], measures: tuple[str, ...], counts: tuple[str, ...]) -> str:
     names = (*keys, *measures)
     changes = ", ".join(
-        f"{name} = {name} + excluded.{name}"
+        f"{name} = min({name} + excluded.{name}, {_SUM_MAX})"
         if name in counts
-        else f"{name} = coalesce({name} + excluded.{name}, {name}, excluded.{name})"
+        else f"{name} = coalesce(min({name} + excluded.{name}, {_SUM_MAX}), {name}, excluded.{name})"
         for name in measures
     )
     return (
