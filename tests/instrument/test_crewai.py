@@ -10,7 +10,9 @@ from environments import CREWAI, TOOLS, python_of
 from inside import passes, run_once, test_names
 
 HERE = Path(__file__).parent
-MAIN, UNHAPPY, THOUSAND = (HERE / f"crewai_{name}.py" for name in ("inside", "unhappy_inside", "thousand_inside"))
+MAIN, UNHAPPY, THOUSAND, CONTRACT = (
+    HERE / f"crewai_{name}.py" for name in ("inside", "unhappy_inside", "thousand_inside", "contract_inside")
+)
 OLDEST = ["crewai==1.13.0", "anthropic", *TOOLS]
 """The lower bound of the extra, with the versions of OpenTelemetry and of the OpenAI SDK that it pins."""
 
@@ -22,7 +24,7 @@ def cases(program):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("program", "name"), [*cases(MAIN), *cases(UNHAPPY), *cases(THOUSAND)])
+@pytest.mark.parametrize(("program", "name"), [*cases(MAIN), *cases(UNHAPPY), *cases(THOUSAND), *cases(CONTRACT)])
 def test_crewai(program, name):
     passes(run_once(program, python_of("crewai", CREWAI)), name)
 

@@ -191,35 +191,37 @@ class Events:
 
             @functools.wraps(original)
             async def entry(*args: Any, **kwargs: Any) -> Any:
-                mark = Entry()
+                mark = enter()
                 try:
                     return await original(*args, **kwargs)
                 except BaseException as error:
                     self._failed(mark, error)
                     raise
                 finally:
-                    mark.leave()
+                    if mark is not None:
+                        mark.leave()
 
         else:
 
             @functools.wraps(original)
             def entry(*args: Any, **kwargs: Any) -> Any:
-                mark = Entry()
+                mark = enter()
                 try:
                     return original(*args, **kwargs)
                 except BaseException as error:
                     self._failed(mark, error)
                     raise
                 finally:
-                    mark.leave()
+                    if mark is not None:
+                        mark.leave()
 
         return entry
 
     @guard.guarded("crewai.failed")
-    def _failed(self, entry: Entry, error: BaseException) -> None:
+    def _failed(self, entry: Entry | None, error: BaseException) -> None:
         """An exception leaves an entry point: end what it began and CrewAI has not ended, innermost first."""
         spans = SWITCH.spans
-        if spans is not None:
+        if spans is not None and entry is not None:
             for frame in [each for each in list(self.frames.values()) if each.entry is entry][::-1]:
                 self._close(spans, frame, None, error)
 
@@ -236,10 +238,17 @@ class Entry:
     def __init__(self) -> None:
         self._token: Any = otel_context.attach(otel_context.set_value(_ENTRY, self))
 
+    @guard.guarded("crewai.leave")
     def leave(self) -> None:
         """Put the Context back; not where a coroutine is closed in another context than the one it ran in."""
         if otel_context.get_value(_ENTRY) is self:
             otel_context.detach(self._token)
+
+
+@guard.guarded("crewai.enter")
+def enter() -> Entry:
+    """An entry point is called."""
+    return Entry()
 
 
 def _current() -> Frame | None:
