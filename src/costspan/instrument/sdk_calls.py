@@ -101,7 +101,8 @@ class SdkCall:
 
     __slots__ = (
         "__weakref__", "_final", "_open", "_reader", "_skip", "_told", "_unclaimed", "apart", "ask", "attempt_ns", "before",
-        "began", "context", "first_ns", "heard", "reading", "retries", "sdk", "started_ns", "token", "unit", "unsent",
+        "began", "context", "first_ns", "heard", "looks_at_items", "reading", "retries", "sdk", "started_ns",
+        "token", "unit", "unsent",
     )  # fmt: skip
 
     def __init__(self, sdk: Sdk, ask: Ask, context: Context) -> None:
@@ -110,6 +111,8 @@ class SdkCall:
         self.context = context
         self.unit: Unit | None = None
         self.began = self.reading = self.unsent = self.apart = self._skip = False
+        self.looks_at_items = ask.asked_usage or ask.later
+        """Whether `hidden` has anything to do."""
         self.retries = 0
         self.first_ns = 0
         self.started_ns = self.attempt_ns = time.time_ns()
@@ -184,9 +187,11 @@ class SdkCall:
         return attributes
 
     # --- what is told --------------------------------------------------------------------------------
-    @guard.guarded("sdk.note")
     def note(self, data: Any) -> None:
-        """A body or an event has been parsed by the SDK. May take the usage that only we have asked for out of it."""
+        """A body or an event has been parsed by the SDK. May take the usage that only we have asked for out of it.
+
+        The one method here without a guard of its own, as it runs for every event of a stream: its callers have one.
+        """
         told = self._told
         if told is None or not self._open or type(data) is not dict:
             return

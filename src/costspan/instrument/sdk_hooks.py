@@ -133,7 +133,7 @@ def _whole(call: SdkCall, result: Any) -> None:
     if not call.began:
         found = extract(result)
         if found.usage.source != MISSING:
-            call.note(result if type(result) is dict else dump(result))
+            call.unparsed([result if type(result) is dict else dump(result)])
     call.end()
 
 

@@ -102,11 +102,13 @@ class SyncReader(_Reader):
 
     def __next__(self) -> Any:
         call = self._self_call
-        call.reading = self._self_stepped = True
+        call.reading = True
+        if not self._self_stepped:  # setting an attribute of a proxy takes as long as all the rest of a step
+            self._self_stepped = True
         try:
             while True:
                 item = next(self._self_object)
-                if not call.hidden(item):
+                if not call.looks_at_items or not call.hidden(item):
                     return item
         except StopIteration:
             call.end()
@@ -144,11 +146,13 @@ class AsyncReader(_Reader):
 
     async def __anext__(self) -> Any:
         call = self._self_call
-        call.reading = self._self_stepped = True
+        call.reading = True
+        if not self._self_stepped:  # setting an attribute of a proxy takes as long as all the rest of a step
+            self._self_stepped = True
         try:
             while True:
                 item = await self._self_object.__anext__()
-                if not call.hidden(item):
+                if not call.looks_at_items or not call.hidden(item):
                     return item
         except StopAsyncIteration:
             call.end()
@@ -189,12 +193,10 @@ class _Body(_Proxy):
 
     @guard.guarded("stream.part")
     def _self_part(self, part: Any) -> None:
-        kept = self._self_kept
-        if kept is not None:
-            if self._self_call.began:
-                self._self_kept = None
-            else:
-                kept.add(part)
+        if self._self_call.began:
+            self._self_kept = None
+        elif self._self_kept is not None:
+            self._self_kept.add(part)
 
     @guard.guarded("stream.ended")
     def _self_ended(self, error: BaseException | None) -> None:
@@ -223,7 +225,8 @@ class SyncBody(_Body):
     def __iter__(self) -> Iterator[bytes]:
         try:
             for part in self._self_object:
-                self._self_part(part)
+                if self._self_kept is not None:
+                    self._self_part(part)
                 yield part
             self._self_read = True
         except GeneratorExit:
@@ -249,7 +252,8 @@ class AsyncBody(_Body):
         parts = self._self_object.__aiter__()
         try:
             async for part in parts:
-                self._self_part(part)
+                if self._self_kept is not None:
+                    self._self_part(part)
                 yield part
             self._self_read = True
         except GeneratorExit:
