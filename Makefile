@@ -8,7 +8,7 @@ SEED ?= 7
 .PHONY: help demo test check lint docs-pictures dashboards rules alert-demo bench clean
 
 help:
-	@echo "make demo        a real multi-agent run on an embedded fake provider: summary, record, page, metrics"
+	@echo "make demo        a real multi-agent run on an embedded fake provider: summary, record, checked against its log"
 	@echo "make test        all tests"
 	@echo "make check       ruff, mypy, import contracts"
 	@echo "make alert-demo  a spend spike on the real Prometheus and Alertmanager: watch the page arrive"
