@@ -125,7 +125,9 @@ def format_summary(run: object, *, width: int = 80, color: bool = False) -> str:
     return render(run if isinstance(run, Run) else aggregate(run), width=width, color=color, ascii_only=not color)
 
 
-def _price(got: Extracted, model: str | None, at_ns: int, tier: str | None, batch: bool) -> Cost | Unpriced:
+def _price(
+    got: Extracted, model: str | None, at_ns: int, tier: str | None, batch: bool, requested: str | None = None
+) -> Cost | Unpriced:
     if got.stated_cost_usd is None:
         if INCONSISTENT in got.problems:
             return Unpriced(_INVALID, "a part of the usage is larger than its whole")
@@ -141,6 +143,7 @@ def _price(got: Extracted, model: str | None, at_ns: int, tier: str | None, batc
         batch=batch,
         fees=got.fees,
         stated_cost_usd=got.stated_cost_usd,
+        requested=requested,
     )
     for side in got.side_usages:
         if isinstance(cost, Unpriced) or got.stated_cost_usd is not None:
@@ -205,8 +208,8 @@ def _call(item: object, owner: Owner, given: tuple[str | None, str | None], at_n
     written, named = got.model or given[0], got.provider or given[1]
     if named != got.provider:
         got = extract(got, provider=named)
-    provider, model = book.canonical(named, written)
-    cost = None if got.cache_hit else _price(got, written, at_ns, got.service_tier, False)
+    provider, model = book.canonical(named, written, given[0])
+    cost = None if got.cache_hit else _price(got, written, at_ns, got.service_tier, False, given[0])
     missing = got.usage.source == MISSING and not got.cache_hit
     return Call(
         id=f"{number:016x}",
@@ -224,7 +227,7 @@ def _call(item: object, owner: Owner, given: tuple[str | None, str | None], at_n
         fees=got.fees,
         missing_reason="unknown" if missing else None,
         cache_hit=got.cache_hit,
-        context_window_tokens=book.context_window(named, written),
+        context_window_tokens=book.context_window(named, written, given[0]),
         problems=got.problems,
     )
 

@@ -55,6 +55,23 @@ def test_everything_that_a_span_tells_arrives_in_the_field_of_its_name() -> None
     }  # fmt: skip
 
 
+def test_a_users_row_for_the_requested_model_prices_a_call_that_a_dated_snapshot_answers(tmp_path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text('[{"model": "gpt-5-mini", "input": 100, "output": 100}]', encoding="utf-8")
+    record = SpanRecord(1, 2, 0, "chat", "a scope", "1", 1_795_000_000_000_000_000, 1_795_000_001_000_000_000, {})
+    told = Reading(
+        kind="call",
+        provider="openai",
+        request_model="gpt-5-mini",
+        response_model="gpt-5-mini-2025-08-07",
+        usage=Usage(900, 100),
+        dialect="a dialect",
+    )
+    call = make_call(record, told, Owner(), PriceBook(path))
+    assert call.cost is not None
+    assert (call.cost.source, call.cost.amount_usd) == ("override", Decimal("0.1"))
+
+
 @pytest.mark.parametrize("number", [0, 1, (1 << 64) - 1, 1 << 64, (1 << 128) - 1, 1 << 130, -1])
 def test_ids_are_written_in_hex_whatever_their_size(number: int) -> None:
     assert (span_hex(number), trace_hex(number)) == (f"{number:016x}", f"{number:032x}")

@@ -336,6 +336,34 @@ def test_an_override_wins_over_the_table_for_its_time_only(overridden):
     assert cost("anthropic", "claude-opus-5-5", book=book) == cost("anthropic", "claude-opus-5-5")
 
 
+@pytest.mark.parametrize(
+    ("names", "told", "requested", "dollars"),
+    [
+        (["gpt-5-mini"], "gpt-5-mini-2025-08-07", None, "0.0011"),
+        (["gpt-5-mini"], "gpt-5-mini-2025-08-07", "gpt-5-mini", "0.0011"),
+        (["openai/gpt-5-mini"], "gpt-5-mini-2025-08-07", "openai/gpt-5-mini", "0.0011"),
+        (["gpt-5*", "gpt-5-mini"], "gpt-5-mini-2025-08-07", None, "0.0022"),
+        (["gpt-5-mini-2025-08-07", "gpt-5-mini"], "gpt-5-mini-2025-08-07", "gpt-5-mini", "0.0011"),
+        (["house", "gpt-5-mini"], "gpt-5-mini-2025-08-07", "house", "0.0022"),
+        (["gpt-5-mini-2*", "house"], "gpt-5-mini-2025-08-07", "house", "0.0022"),
+        (["house", "gpt-5-mini-2*"], "house-2026-01-01", "house", "0.0011"),
+        (["gpt-4o"], "gpt-4o-2024-05-13", "gpt-4o", "0.0011"),
+        (["gpt-4o"], "gpt-4o-2024-05-13", None, "0.0065"),
+        (["gpt-5-mini"], "gpt-5-nano-2025-08-07", "gpt-5-nano", "0.00009"),
+    ],
+)  # fmt: skip
+def test_an_override_is_found_under_the_told_the_canonical_and_the_requested_name(overridden, names, told, requested, dollars):
+    rows = [{"provider": "openai", "model": name, "input": n, "output": n} for n, name in enumerate(names, start=1)]
+    assert cost("openai", told, book=overridden(*rows), requested=requested) == Decimal(dollars)
+
+
+def test_a_deployments_row_counts_for_the_model_that_answers_under_its_name(overridden):
+    book = overridden({"provider": "azure", "model": "my-prod", "same_as": "gpt-4o", "factor": 2})
+    assert cost("azure", "gpt-4o-2024-08-06", book=book, requested="my-prod") == Decimal("0.007")
+    assert cost("azure", "gpt-4o-2024-08-06", book=book, requested="other") == Decimal("0.0035")
+    assert book.canonical("azure", "gpt-4o-2024-08-06", "my-prod") == ("azure.ai.openai", "gpt-4o")
+
+
 def test_an_override_that_starts_later_is_not_missed_after_an_unknown_answer(overridden):
     book = overridden({"model": "house-model", "input": 1, "output": 1, "from": "2026-11-21"})
     assert cost("acme", "house-model", book=book) == "unknown_provider"

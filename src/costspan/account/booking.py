@@ -79,9 +79,10 @@ _Priced = tuple[str | None, str | None, int | None, "Cost | Unpriced | None"]
 @guard.guarded("price")
 def _priced(record: SpanRecord, reading: Reading, book: PriceBook) -> _Priced:
     """(provider, model, context window, answer of the price book)."""
-    asked = reading.response_model or reading.request_model
-    provider, model = book.canonical(reading.provider, asked)
-    window = book.context_window(reading.provider, asked)
+    asked = reading.request_model
+    named = reading.response_model or asked
+    provider, model = book.canonical(reading.provider, named, asked)
+    window = book.context_window(reading.provider, named, asked)
     if reading.cache_hit or (reading.usage.source == MISSING and reading.stated_cost_usd is None):
         return provider, model, window, None
     if reading.problems and _is_untrusted(reading):
@@ -93,7 +94,8 @@ def _priced(record: SpanRecord, reading: Reading, book: PriceBook) -> _Priced:
         book.price(
             reading.usage,
             provider=reading.provider,
-            model=asked,
+            model=named,
+            requested=asked,
             at_ns=record.start_ns,
             service_tier=reading.service_tier,
             batch=reading.batch,

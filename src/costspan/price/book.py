@@ -32,7 +32,9 @@ PERIODS_MAX: Final = 4
 
 K = TypeVar("K")
 V = TypeVar("V")
-_Key = tuple[str | None, str | None, str | None, bool]
+_Named = tuple[str | None, str | None, str | None]
+"""Provider, model, and the model that was asked for where that may matter."""
+_Key = tuple[str | None, str | None, str | None, str | None, bool]
 
 
 class PriceBook:
@@ -47,9 +49,9 @@ class PriceBook:
         self._overrides = _read(overrides, strict)
         self._rates: dict[_Key, Rates | Missing] = {}
         self._older: dict[_Key, tuple[Rates | Missing, ...]] = {}
-        self._matches: dict[tuple[str | None, str | None], Match] = {}
-        self._windows: dict[tuple[str | None, str | None], int | None] = {}
-        self._names: dict[tuple[str | None, str | None], tuple[str | None, str | None]] = {}
+        self._matches: dict[_Named, Match] = {}
+        self._windows: dict[_Named, int | None] = {}
+        self._names: dict[_Named, tuple[str | None, str | None]] = {}
 
     def price(  # noqa: PLR0913 - a price depends on this many facts
         self,
@@ -62,55 +64,61 @@ class PriceBook:
         batch: bool = False,
         fees: Mapping[str, int] | None = None,
         stated_cost_usd: Decimal | None = None,
+        requested: str | None = None,
     ) -> Cost | Unpriced:
         """What one call cost in USD, or why that is not known. Never raises.
 
-        `provider` and `model` in any spelling, `at_ns` when the provider billed it (nanoseconds since the epoch, UTC),
-        `service_tier` as the response told, `fees` uses of paid extras (`{"web_search": 3}`), `stated_cost_usd` what the
-        provider itself said, which then is the price.
+        `provider` and `model` (the response's) in any spelling, `requested` the model that was asked for, which finds rows of
+        the user's price file only, `at_ns` when the provider billed it (nanoseconds since the epoch, UTC), `service_tier` as
+        the response told, `fees` uses of paid extras (`{"web_search": 3}`), `stated_cost_usd` what the provider itself said,
+        which then is the price.
         """
+        if not self._overrides.rows:
+            requested = None
         if stated_cost_usd is not None:
-            stated = _stated(stated_cost_usd, *self.canonical(provider, model))
+            stated = _stated(stated_cost_usd, *self.canonical(provider, model, requested))
             if stated is not None:
                 return stated
         try:
-            rates = self._rates.get((provider, model, service_tier, batch))
+            rates = self._rates.get((provider, model, requested, service_tier, batch))
             if rates is None or not rates.since_ns <= at_ns < rates.until_ns:
-                rates = self._find((provider, model, service_tier, batch), at_ns)
+                rates = self._find((provider, model, requested, service_tier, batch), at_ns)
             return cost_of(rates, usage, fees) if isinstance(rates, Rates) else rates.why
         except ValueError as error:
             return Unpriced("invalid_usage", str(error))
         except TypeError as error:
             return Unpriced("invalid_usage", f"the call is described by values of the wrong type ({error})")
 
-    def canonical(self, provider: str | None, model: str | None) -> tuple[str | None, str | None]:
+    def canonical(self, provider: str | None, model: str | None, requested: str | None = None) -> tuple[str | None, str | None]:
         """(provider, model id) as prices and labels name them: one pair for all spellings of one priced model.
 
         A dated snapshot shares its alias's id only where they are the same row of the price list. Unknown names come back
         cleaned; a provider that is not given is told from the model's name where only one company sells under it.
         """
+        named = (provider, model, requested if self._overrides.rows else None)
         try:
-            known = self._names.get((provider, model))
+            known = self._names.get(named)
         except TypeError:
             return None, None
         if known is None:
-            found = self._match(provider, model)
+            found = self._match(*named)
             known = (found.provider, found.model)
-            _keep(self._lock, self._names, (provider, model), known)
+            _keep(self._lock, self._names, named, known)
         return known
 
-    def context_window(self, provider: str | None, model: str | None) -> int | None:
+    def context_window(self, provider: str | None, model: str | None, requested: str | None = None) -> int | None:
         """The model's whole window in tokens (input and output together), None when no list has it."""
+        named = (provider, model, requested if self._overrides.rows else None)
         try:
-            known = self._windows.get((provider, model), -1)
+            known = self._windows.get(named, -1)
         except TypeError:
             return None
         if known != -1:
             return known
         from costspan.price.match import window_of
 
-        known = window_of(self._match(provider, model))
-        _keep(self._lock, self._windows, (provider, model), known)
+        known = window_of(self._match(*named))
+        _keep(self._lock, self._windows, named, known)
         return known
 
     @property
@@ -127,13 +135,13 @@ class PriceBook:
         table.load()
         overlay.shipped()
 
-    def _match(self, provider: str | None, model: str | None) -> Match:
-        found = self._matches.get((provider, model))
+    def _match(self, provider: str | None, model: str | None, requested: str | None) -> Match:
+        found = self._matches.get((provider, model, requested))
         if found is None:
             from costspan.price.match import match
 
-            found = match(self._overrides, provider, model)
-            _keep(self._lock, self._matches, (provider, model), found)
+            found = match(self._overrides, provider, model, requested)
+            _keep(self._lock, self._matches, (provider, model, requested), found)
         return found
 
     def _find(self, key: _Key, at_ns: int) -> Rates | Missing:
@@ -143,8 +151,8 @@ class PriceBook:
         for older in self._older.get(key, ()):
             if older.since_ns <= at_ns < older.until_ns:
                 return older
-        provider, model, service_tier, batch = key
-        found = self._match(provider, model)
+        provider, model, requested, service_tier, batch = key
+        found = self._match(provider, model, requested)
         rates = rates_of(found, self._overrides, at_ns, tier_of(found.provider, service_tier, batch))
         _keep(self._lock, self._older, key, (rates, *self._older.get(key, ()))[:PERIODS_MAX])
         _keep(self._lock, self._rates, key, rates)

@@ -77,8 +77,13 @@ def tier_of(provider: str | None, service_tier: str | None, batch: bool) -> str 
     return None if tier == "priority" and provider == "anthropic" else tier
 
 
-def match(overrides: PriceList, provider: str | None, model: str | None) -> Match:
-    """Who was called and what it is priced as. Never raises; names nobody knows come back cleaned."""
+def match(overrides: PriceList, provider: str | None, model: str | None, requested: str | None = None) -> Match:
+    """Who was called and what it is priced as. Never raises; names nobody knows come back cleaned.
+
+    A user's row is looked for under the model's name, then under its canonical name, then under the name that was
+    `requested`, since people write the name that they ask for and responses tell a dated one. A row that has one of them
+    exactly goes before a pattern.
+    """
     who = canonical_provider(provider)
     if not isinstance(model, str) or not model.strip():
         return Match(who, None)
@@ -87,11 +92,17 @@ def match(overrides: PriceList, provider: str | None, model: str | None) -> Matc
     found = next((hit for way in ways if (hit := _in_lists(way))), None)
     if found is None:
         found = Match(*(ways[-1] if ways else literal))
-    for way in (*ways, literal):
-        rows = overrides.matching(way.provider, way.model)
-        if rows:
-            return _overridden(overrides, found, way, tuple(rows))
-    return found
+    if not overrides.rows:
+        return found
+    named = (Spelling(found.provider, found.model),) if found.model is not None else ()
+    way, rows = overrides.best((*ways, literal, *named, *_asked(provider, requested)))
+    return found if way is None else _overridden(overrides, found, way[0], tuple(rows))
+
+
+def _asked(provider: str | None, requested: str | None) -> tuple[Spelling, ...]:
+    if not isinstance(requested, str) or not requested.strip():
+        return ()
+    return (*spellings(provider, requested), Spelling(canonical_provider(provider), clean_model(requested)))
 
 
 def _in_lists(way: Spelling) -> Match | None:
@@ -121,12 +132,12 @@ def _is_another(way: Spelling, found: table.Found) -> bool:
     return bool(begins) and not any(is_variant(way.model, name) for name in begins)
 
 
-def _overridden(overrides: PriceList, found: Match, way: Spelling, rows: tuple[Row, ...]) -> Match:
+def _overridden(overrides: PriceList, found: Match, provider: str | None, rows: tuple[Row, ...]) -> Match:
     """With the user's rows; where they say that the model is another one, it gets that one's id and window."""
     same_as = rows[-1].same_as
     if same_as is None:
         return found._replace(overrides=rows)
-    alias = _target(overrides, way.provider, same_as)
+    alias = _target(overrides, provider, same_as)
     return Match(found.provider or alias.provider, alias.model, rows, found.rows, found.found, alias)
 
 

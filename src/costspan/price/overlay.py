@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from costspan.errors import SettingsError
 from costspan.price.rates import NEVER_NS, Rates, Vector, cliffs, vector
-from costspan.price.rows import Row, decode, read_row
+from costspan.price.rows import EXACT, Row, decode, read_row
 from costspan.price.schedule import Schedule, moment, to_ns
 from costspan.records import MONEY
 
@@ -52,6 +52,17 @@ class PriceList:
             elif fit and fit == best:
                 found.append(row)
         return found
+
+    def best(self, ways: Iterable[tuple[str | None, str]]) -> tuple[tuple[str | None, str] | None, list[Row]]:
+        """The first of several names that a row has exactly, else the first that a pattern takes; with the rows."""
+        by_pattern: tuple[tuple[str | None, str] | None, list[Row]] = (None, [])
+        for way in dict.fromkeys(ways):
+            rows = self.matching(*way)
+            if rows and rows[0].fit(*way) == EXACT:
+                return way, rows
+            if rows and not by_pattern[1]:
+                by_pattern = way, rows
+        return by_pattern
 
     def active(self, rows: Iterable[Row], at_ns: int) -> list[Row]:
         """Those of the rows that are in force at a moment, the one that decides last."""

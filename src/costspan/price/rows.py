@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _TEXT: Final = ("provider", "model", "id", "same_as", "tier", "during", "source", "from", "until")
 _KEYS: Final = frozenset((*KINDS, *_TEXT, "above", "thinking", "fees", "request", "factor", "context_window", "note"))
 TIERS: Final = ("batch", "flex", "priority", "fast", "ultrafast")
+EXACT: Final = 10_000
+"""How well a row fits a name that it has letter by letter; no pattern is that long."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Row:
         best = 0
         for name in self.names:
             if name == model:
-                return 10_000
+                return EXACT
             if "*" in name and fnmatchcase(model, name):
                 best = max(best, len(name))
         return best
