@@ -137,6 +137,7 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     # Loaded here, so that `import costspan` stays light in a program that never enables it.
     from costspan.account.ledger import Ledger
     from costspan.account.meters import Meters
+    from costspan.account.outside import Outside
     from costspan.intake import sdk
     from costspan.pipeline import Pipeline
     from costspan.price.book import PriceBook
@@ -148,6 +149,8 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     ledger = Ledger(keep_spans=bool(sinks))
     meters = Meters(version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None)
     pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=_road(settings))
+    if _shows_summaries(settings) or settings.record_dir is not None:
+        pipeline.settling.outside = Outside()
     running = Costspan(settings, pipeline, provider)
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
@@ -224,20 +227,39 @@ def _writer(settings: Settings, provider: Any) -> Any:
 
 
 def _sinks(settings: Settings) -> Iterable[Callable[[Run], None]]:
-    if settings.summary == "on" or (settings.summary == "auto" and _wants_summary()):
+    if _shows_summaries(settings):
         yield _print_summary
     if settings.record_dir is not None:
         yield _recorder(settings.record_dir)
 
 
-def _wants_summary() -> bool:
-    return bool(os.environ.get("COSTSPAN_UNDER_RUN")) or sys.stderr.isatty()
+def _shows_summaries(settings: Settings) -> bool:
+    if settings.summary == "auto":
+        return bool(os.environ.get("COSTSPAN_UNDER_RUN")) or sys.stderr.isatty()
+    return settings.summary == "on"
 
 
 def _print_summary(run: Run) -> None:
     from costspan.report.console import print_summary
 
     print_summary(run, sys.stderr)
+
+
+def _tell_outside(running: Costspan) -> None:
+    """What was called outside of any run: a summary of it where runs have one, else a word on why there is no record."""
+    outside = running.pipeline.settling.outside
+    found = outside.sum() if outside is not None else None
+    if found is None:
+        return
+    if _shows_summaries(running.settings):
+        from costspan.report.console import print_outside
+
+        print_outside(found, sys.stderr)
+    else:
+        from costspan.report import evidence
+
+        told = f"{evidence.outside(found.totals)}, {evidence.headline(found)}; they have no record"
+        guard.warn_once("outside", f"{told}: {evidence.NAME_A_RUN}")
 
 
 def _recorder(directory: Path) -> Callable[[Run], None]:
@@ -269,6 +291,8 @@ def disable() -> None:
             if running.measures is not None:
                 running.measures.undo()
         running.flush()
+        with guard.Guard("outside"):
+            _tell_outside(running)
         for road in running.roads:
             with guard.Guard("stop"):
                 (road.stop if hasattr(road, "stop") else road.shutdown)()

@@ -14,6 +14,7 @@ from costspan.history.database import Database
 from costspan.history.store import Store
 from costspan.server.app import create_app
 from costspan.server.context import Context
+from costspan.server.lone import lone_runs
 from costspan.server.rendering import STATIC, static_path
 from page_runs import hostile_run, team_run
 
@@ -97,6 +98,18 @@ def test_runs_are_found_sorted_and_narrowed(served):
     assert 'aria-sort="descending"' in dear
     cheap = served.get("/runs?sort=cost&way=up")
     assert cheap.index("id=a") < cheap.index("id=b")
+
+
+def test_calls_outside_of_any_run_are_named_beside_the_runs_and_listed_on_their_own(served):
+    assert "outside of any run" not in served.get("/runs")
+    (lone,) = lone_runs(team_run(3).calls)
+    served.store.save([Entry(lone, service="svc", lone=True)])
+    assert '2 runs, <a href="/runs?lone=1">3 calls outside of any run</a>' in served.get("/runs")
+    found = served.get("/runs?lone=1")
+    assert "1 trace with calls outside of any run" in found
+    assert f"id={lone.id}" in found
+    assert "id=a" not in found
+    assert "lone=1" in found[found.index("aria-sort") :]
 
 
 @pytest.mark.parametrize("query", ["sort=;drop", "start=-1", "start=99999999999", "way=x", "q=%00", "model=%27--"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from costspan.account.ledger import Ledger, Node
     from costspan.account.meters import Meters
+    from costspan.account.outside import Outside
     from costspan.price.book import PriceBook
     from costspan.readings import Reading, SpanRecord
     from costspan.records import Call, Owner
@@ -50,6 +51,8 @@ class Settling:
         self.folding = False
         self.on_foreign: Callable[[int, Call | str], None] | None = None
         """Told, for a foreign span, the call that it is, or the span id of which it is a duplicate."""
+        self.outside: Outside | None = None
+        """Gets the calls that belong to no run, where somebody wants to be told of them."""
         self._folder = Folder()
         self._places: OrderedDict[int, Place] = OrderedDict()
         self._lock = threading.RLock()
@@ -70,7 +73,7 @@ class Settling:
         if place.call is not None:
             self.ledger.book(place.node, place.call)
             if not self.folding:
-                self.meters.call(place.call)
+                self._count(place.node, place.call)
                 return
         with self._lock:
             self._places[record.span_id] = place
@@ -105,6 +108,8 @@ class Settling:
         self._lock = threading.RLock()
         self._folder = Folder()
         self._places = OrderedDict()
+        if self.outside is not None:
+            self.outside.forget()
 
     # --- booking -------------------------------------------------------------------------------------
     def _book_all(self, settled: list[Folded]) -> None:
@@ -130,7 +135,12 @@ class Settling:
             self.on_foreign(folded.record.span_id, call)
         if not any(record.scope == SCOPE for record, _ in folded.spans):
             self.ledger.book(node, call)
+        self._count(node, call)
+
+    def _count(self, node: Node | None, call: Call) -> None:
         self.meters.call(call)
+        if node is None and self.outside is not None:
+            self.outside.add(call)
 
     def _call(self, folded: Folded, places: list[Place]) -> Call:
         if len(places) == 1 and places[0].call is not None and not folded.cache_hit:

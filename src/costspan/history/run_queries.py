@@ -72,6 +72,12 @@ def count_runs(db: sqlite3.Connection, where: RunFilter | None = None) -> int:
     return int(count)
 
 
+def count_outside(db: sqlite3.Connection) -> int:
+    """How many calls belong to no run."""
+    (count,) = db.execute("SELECT coalesce(sum(calls), 0) FROM runs WHERE lone = 1").fetchone()
+    return int(count)
+
+
 def find_run(db: sqlite3.Connection, name: str) -> RunRow | None:
     """The run with this id, this trace id, or an id that begins so; `last` is the one that started last. None without any.
 

@@ -37,7 +37,7 @@ def render(run: Run, *, width: int = 80, color: bool = False, ascii_only: bool =
 
     With `color` it holds ANSI escapes. With `ascii_only` characters beyond ASCII in names are escaped.
     """
-    lines = _lines(run, max(width, WIDTH_MIN), ascii_only=ascii_only)
+    lines = _lines(run, _Page(max(width, WIDTH_MIN), ascii_only=ascii_only))
     if not color:
         return "".join(f"{text}\n" for text, _ in lines)
     from io import StringIO
@@ -53,11 +53,36 @@ def print_summary(run: Run, stream: IO[str] | None = None, *, record: str | None
     Colours, and characters beyond ASCII, only on a terminal that takes them; NO_COLOR and TERM=dumb are respected.
     """
     out = sys.stderr if stream is None else stream
-    terminal = _is_terminal(out)
-    ascii_only = not (terminal and _speaks_unicode(out))
-    lines = _lines(run, _columns() if terminal else 80, ascii_only=ascii_only)
+    page = _page_for(out)
+    lines = _lines(run, page)
     if record is not None:
-        lines.append((f"record {clean(record, ascii_only=ascii_only)}", _DIM))
+        lines.append((f"record {page.name(record)}", _DIM))
+    _write(lines, out)
+
+
+def print_outside(calls: Run, stream: IO[str] | None = None) -> None:
+    """Print what the calls outside of any run cost, by model, as `print_summary` does. `calls` is `account.outside`'s sum."""
+    out = sys.stderr if stream is None else stream
+    page = _page_for(out)
+    page.add(f"costspan: {evidence.outside(calls.totals)}", _TITLE)
+    page.add("")
+    page.add("models (input + output = total tokens)", _TITLE)
+    shown = calls.models[:ROWS_SHOWN]
+    page.sums([(page.name(model.model or "(no model)"), *_sum_cells(model.totals)) for model in shown], calls.totals)
+    if len(calls.models) > ROWS_SHOWN:
+        page.add(f"  .. {many(len(calls.models) - ROWS_SHOWN, 'more model')}", _DIM)
+    page.evidence(calls)
+    page.wrapped(f"hint: {evidence.NAME_A_RUN}", _DIM)
+    _write(page.lines, out)
+
+
+def _page_for(out: IO[str]) -> _Page:
+    terminal = _is_terminal(out)
+    return _Page(_columns() if terminal else 80, ascii_only=not (terminal and _speaks_unicode(out)))
+
+
+def _write(lines: list[_Line], out: IO[str]) -> None:
+    terminal = _is_terminal(out)
     if terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
         _print_rich(lines, out, force=False)
     else:
@@ -65,8 +90,7 @@ def print_summary(run: Run, stream: IO[str] | None = None, *, record: str | None
     out.flush()
 
 
-def _lines(run: Run, columns: int, *, ascii_only: bool) -> list[_Line]:
-    page = _Page(columns, ascii_only=ascii_only)
+def _lines(run: Run, page: _Page) -> list[_Line]:
     page.header(run)
     page.agents(run)
     page.ratios(run)
@@ -123,8 +147,7 @@ class _Page:
         if run.unattributed.calls:
             rows.append((_UNATTRIBUTED, *_sum_cells(run.unattributed)))
         rows.append(("total", *_sum_cells(run.totals)))
-        sizes = [max(width(row[place]) for row in rows) for place in range(5)]
-        sizes[0] = max(4, min(sizes[0], self.columns - sum(sizes[1:]) - 12))
+        sizes = _sum_sizes(rows, self.columns)
         self.add("")
         self.add("agents (input + output = total tokens)", _TITLE)
         for place, row in enumerate(rows):
@@ -133,6 +156,13 @@ class _Page:
                 self.add(fit(more, self.columns), _DIM)
             if place == len(shown) - 1 and len(run.agents) > ROWS_SHOWN:
                 self.add(f"  .. {many(len(run.agents) - ROWS_SHOWN, 'more agent')}", _DIM)
+
+    def sums(self, rows: list[_Row], totals: Totals) -> None:
+        """One line for each row, and one for what they add up to."""
+        rows = [*rows, ("total", *_sum_cells(totals))]
+        sizes = _sum_sizes(rows, self.columns)
+        for place, row in enumerate(rows):
+            self.add(fit(_sum_line(row, sizes), self.columns), _COST if place == len(rows) - 1 else _PLAIN)
 
     def _subtree(self, totals: Totals) -> str:
         return f"    with the agents it called: {known_tokens(totals)} tokens ({known_cost(totals)})"
@@ -238,6 +268,12 @@ def _sum_cells(totals: Totals) -> tuple[str, str, str, str]:
     guess = tilde(totals.coverage)
     given, made = rough(tokens(usage.input_tokens), guess), rough(tokens(usage.output_tokens), guess)
     return given, made, known_tokens(totals), known_cost(totals)
+
+
+def _sum_sizes(rows: Sequence[_Row], columns: int) -> list[int]:
+    sizes = [max(width(row[place]) for row in rows) for place in range(5)]
+    sizes[0] = max(4, min(sizes[0], columns - sum(sizes[1:]) - 12))
+    return sizes
 
 
 def _sum_line(row: _Row, sizes: list[int]) -> str:

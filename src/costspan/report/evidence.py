@@ -13,7 +13,7 @@ from costspan.report.names import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from costspan.records import Call, Run
+    from costspan.records import Call, Run, Totals
 
 _STREAM: Final = "stream_without_usage"
 _ABORTED: Final = "aborted"
@@ -40,6 +40,7 @@ _WASTE_WORDS: Final = {
     "aborted": ("aborted call", "aborted calls"),
 }
 _NAMES_MAX: Final = 3
+NAME_A_RUN: Final = 'put them inside `with costspan.run("name"):` and each run has a summary and a record of its own'
 
 
 def headline(run: Run) -> str:
@@ -53,6 +54,16 @@ def headline(run: Run) -> str:
     if coverage.share is not None and 0 < coverage.share < 1:
         line += f" ({round(coverage.share * billed):,} of {many(billed, 'call')})"
     return line
+
+
+def outside(totals: Totals) -> str:
+    """`calls outside of any run: 3 calls, 1 error`."""
+    facts = [many(totals.calls, "call")]
+    if totals.errors:
+        facts.append(many(totals.errors, "error"))
+    if totals.cache_hits:
+        facts.append(many(totals.cache_hits, "cached answer"))
+    return f"calls outside of any run: {', '.join(facts)}"
 
 
 def gaps(run: Run, *, ascii_only: bool = True) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 50
 FILTERS: Final = ("workflow", "agent", "model", "service", "outcome")
+_LONE: Final = "lone"
+"""In an address: the calls that belong to no run instead."""
 _OUTCOMES: Final = ("ok", "error", "cancelled")
 _CHOICES_MAX: Final = 500
 _COLUMNS: Final = (
@@ -49,7 +51,7 @@ class Choice(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """`path` is the address of this very list."""
+    """`path` is the address of this very list. `outside` tells of calls that belong to no run, and leads to them or back."""
 
     live: Sequence[LiveLine]
     search: str
@@ -59,6 +61,8 @@ class Runs(NamedTuple):
     rows: Sequence[RunLine]
     pager: Pager | None
     path: str
+    outside: str
+    outside_link: str
 
 
 class Order(NamedTuple):
@@ -79,24 +83,35 @@ def runs(request: Request) -> Response:
     order = Order(sort if sort in run_queries.SORTS else "started", request.query_params.get("way") != "up")
     start = number(request, "start", 0)
     told: dict[str, Any] = {"text" if name == "q" else name: value for name, value in query.items()}
-    where = RunFilter(**told)
+    lone = bool(request.query_params.get(_LONE))
+    where = RunFilter(**told, lone=lone)
+    if lone:
+        query[_LONE] = "1"
     context = context_of(request)
     with context.database.reading() as db:
         found = run_queries.runs(db, where, sort=order.key, descending=order.descending, limit=SHOWN, offset=start)
         count = run_queries.count_runs(db, where)
         choices = _choices(db, query)
+        outside = run_queries.count_outside(db)
     path = _path(query, order, start)
     view = Runs(
         live_lines(context.live_runs()),
         query.get("q", ""),
         choices,
-        many(count, "run"),
+        f"{many(count, 'trace')} with calls outside of any run" if lone else many(count, "run"),
         _heads(query, order),
         [run_line(row) for row in found],
         _pager(query, order, start, count),
         path,
+        *_outside(outside, lone=lone),
     )
     return show("runs.html", Screen("Runs", "/runs", path), view)
+
+
+def _outside(count: int, *, lone: bool) -> tuple[str, str]:
+    if lone:
+        return "all runs", "/runs"
+    return (f"{many(count, 'call')} outside of any run", f"/runs?{_LONE}=1") if count else ("", "")
 
 
 def _choices(db: sqlite3.Connection, query: Mapping[str, str]) -> list[Choice]:
