@@ -17,6 +17,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import costspan
+from costspan import guard, settings
 from costspan.errors import MissingExtraError, SettingsError
 
 PROGRAM = """
@@ -130,10 +131,44 @@ def test_an_unknown_framework_is_refused_with_the_ones_there_are():
         costspan.enable(instrument=["langchian"], tracer_provider=TracerProvider(shutdown_on_exit=False))
 
 
-def test_a_setting_that_is_not_understood_names_the_variable(monkeypatch):
-    monkeypatch.setenv("COSTSPAN_SUMMARY", "loud")
-    with pytest.raises(SettingsError, match="COSTSPAN_SUMMARY='loud' is not understood; set it to one of on, off, auto"):
-        costspan.enable()
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        (
+            "COSTSPAN_SUMMARY",
+            "maybe",
+            "COSTSPAN_SUMMARY='maybe' is not understood; set it to one of on, off, auto; until then auto",
+        ),
+        ("COSTSPAN_ESTIMATE", "2", "COSTSPAN_ESTIMATE='2' is not understood; set it to one of on, off; until then off"),
+        ("COSTSPAN_ASK_STREAM_USAGE", "yess", "COSTSPAN_ASK_STREAM_USAGE='yess' is not understood; set it to one of on, off"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "abc", "OTEL_EXPORTER_PROMETHEUS_PORT='abc' is not a number between 0 and 65535"),
+        (
+            "OTEL_METRIC_EXPORT_INTERVAL",
+            "nan",
+            "OTEL_METRIC_EXPORT_INTERVAL='nan' is not a number between 0 and 1e+12; until it is",
+        ),
+    ],
+)
+def test_a_mistyped_variable_is_told_in_one_line_and_the_measuring_goes_on(monkeypatch, caplog, name, value, line):
+    monkeypatch.setenv(name, value)
+    guard.reset()
+    runs = []
+    handle = costspan.enable(tracer_provider=TracerProvider(shutdown_on_exit=False), instrument=False, on_run=runs.append)
+    with costspan.run("still measured"):
+        pass
+    costspan.disable()
+    assert handle.settings == settings.read({})
+    assert [run.workflow for run in runs] == ["still measured"]
+    assert [line in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize(
+    ("words", "on"), [(("1", "true", "YES", "On"), True), (("0", "False", "no", "OFF", ""), False)], ids=["on", "off"]
+)
+def test_a_switch_may_be_said_in_the_usual_words(words, on):
+    for word in words:
+        found = settings.read({"COSTSPAN_ESTIMATE": word, "COSTSPAN_ASK_STREAM_USAGE": word, "COSTSPAN_SUMMARY": word or "off"})
+        assert (found.estimate, found.ask_stream_usage, found.summary) == (on, on, "on" if on else "off")
 
 
 def test_the_sdks_own_switch_turns_everything_off(monkeypatch):

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from costspan.errors import SettingsError
+from costspan import guard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SWITCHES = ("on", "off")
+_WORDS = {"on": "on", "1": "on", "true": "on", "yes": "on", "off": "off", "0": "off", "false": "off", "no": "off"}
+"""The ways to say on and off, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,11 @@ class Settings:
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from environment variables. Raises SettingsError naming the variable and what it accepts."""
+    """Settings from environment variables. Never raises.
+
+    A value that is not understood counts as if it was not set, and is told in one line with what the variable accepts: a
+    mistyped variable must not cost anybody the measurement.
+    """
     env = os.environ if environment is None else environment
     otlp = bool(env.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
     return Settings(
@@ -72,9 +78,11 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
     value = env.get(name, "").strip().lower() or default
+    value = _WORDS.get(value, value)
     if value not in allowed:
-        message = f"{name}={env[name]!r} is not understood; set it to one of {', '.join(allowed)}"
-        raise SettingsError(message)
+        accepts = ", ".join(allowed)
+        guard.warn_once(name, f"{name}={env[name]!r:.80} is not understood; set it to one of {accepts}; until then {default}")
+        return default
     return value
 
 
@@ -101,9 +109,10 @@ def history_path(environment: Mapping[str, str] | None = None) -> Path:
 def _history(env: Mapping[str, str]) -> Path | None:
     """`COSTSPAN_HISTORY`: on, off, or a file."""
     value = env.get("COSTSPAN_HISTORY", "").strip()
-    if value.lower() in ("", *SWITCHES):
-        return history_path(env) if value.lower() == "on" else None
-    return Path(value).expanduser()
+    switch = _WORDS.get(value.lower())
+    if switch == "on":
+        return history_path(env)
+    return Path(value).expanduser() if value and switch is None else None
 
 
 def _exporters(env: Mapping[str, str], name: str, otlp_endpoint: bool) -> tuple[str, ...]:
@@ -128,6 +137,6 @@ def _number(env: Mapping[str, str], name: str, default: float, highest: float = 
     except ValueError:
         value = -1.0
     if not 0 <= value <= highest:
-        message = f"{name}={text!r} is not a number between 0 and {highest:g}"
-        raise SettingsError(message)
+        guard.warn_once(name, f"{name}={text!r:.80} is not a number between 0 and {highest:g}; until it is {default:g} counts")
+        return default
     return value

@@ -151,7 +151,14 @@ def test_enable_keeps_each_finished_run(tmp_path, provider):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("", None), ("off", None), ("on", "/data/costspan/history.db"), ("/x/y.db", "/x/y.db")],
+    [
+        ("", None),
+        ("off", None),
+        ("no", None),
+        ("on", "/data/costspan/history.db"),
+        ("1", "/data/costspan/history.db"),
+        ("/x/y.db", "/x/y.db"),
+    ],
 )
 def test_the_variable_names_a_file_or_switches_the_usual_one_on(value, expected):
     found = settings.read({"COSTSPAN_HISTORY": value, "XDG_DATA_HOME": "/data"}).history
