@@ -59,8 +59,38 @@ def test_check_has_a_code_for_each_answer(files):
 
 
 @pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ("50%", 0),
+        ("50", 0),
+        ("0.5", 0),
+        ("0", 0),
+        ("95%", 1),
+        ("95", 1),
+        ("0.95", 1),
+        ("1", 1),
+        ("100%", 1),
+        ("1%", 0),
+        ("1.5", 0),
+    ],
+)
+def test_coverage_may_be_given_as_a_share_or_in_percent(tmp_path, given, code):
+    half = made_run((made_call(id="1"), made_call(id="2", cost=None)))
+    path = tmp_path / "half.json"
+    path.write_text(json.dumps(run_json.to_record(half)))
+    assert code_of("check", str(path), "--min-coverage", given) == code
+
+
+@pytest.mark.parametrize(
     "arguments",
-    [("{a}",), ("{a}", "--max-cost-run", "much"), ("nowhere", "--max-tokens", "1"), ("{a}", "--max-calls-run", "x")],
+    [
+        ("{a}",),
+        ("{a}", "--max-cost-run", "much"),
+        ("nowhere", "--max-tokens", "1"),
+        ("{a}", "--max-calls-run", "x"),
+        ("{a}", "--min-coverage", "101"),
+        ("{a}", "--min-coverage", "most"),
+    ],
 )
 def test_wrong_use_of_check_is_code_2_and_says_why(files, arguments):
     command = [

@@ -28,7 +28,9 @@ def judge(
     max_tokens: Annotated[int | None, typer.Option(min=0, help="Tokens that all may use together.")] = None,
     max_calls_run: Annotated[int | None, typer.Option(min=0, help="Model calls that each run may make.")] = None,
     max_context: Annotated[float | None, typer.Option(min=0, help="Percent of a model's window in one call.")] = None,
-    min_coverage: Annotated[float | None, typer.Option(min=0, max=100, help="Percent of calls reported and priced.")] = None,
+    min_coverage: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Share of calls reported and priced: 95%, 95 or 0.95 (1 is all of them).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Print each limit that is exceeded or cannot be judged."""
@@ -44,7 +46,7 @@ def judge(
         tokens=max_tokens,
         calls_run=max_calls_run,
         context_percent=max_context,
-        coverage=None if min_coverage is None else min_coverage / 100,
+        coverage=None if min_coverage is None else _share(min_coverage, "--min-coverage"),
     )
     if limits == Limits():
         raise UsageError("give at least one limit, for example --max-cost-run 0.50")
@@ -63,6 +65,21 @@ def judge(
     if code == UNDECIDED and found.report.partial:
         print("costspan: the input is partial, so the limits cannot be judged", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def _share(text: str, option: str) -> float:
+    """`95%` and `95` are 0.95; a plain number from 0 to 1 is the share itself."""
+    from costspan.errors import UsageError
+
+    number = text.strip().removesuffix("%").rstrip()
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        message = f"{option} takes a percentage such as 95% or a share such as 0.95; not {text!r}"
+        raise UsageError(message)
+    return value / 100 if value > 1 or number != text.strip() else value
 
 
 def _dollars(text: str | None, option: str) -> Decimal | None:
