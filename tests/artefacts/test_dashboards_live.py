@@ -22,7 +22,7 @@ from costspan.account.meter_specs import SPECS
 from past_day import END, PLANNER, POLLER, RANGE, WRITER, at
 from real_prometheus import backfill, free_port, prometheus
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("dashboards")]
+pytestmark = pytest.mark.live
 
 NOBODY, NAN = "(unattributed)", math.nan
 ALL = dict.fromkeys(("environment", "workflow", "agent", "tool", "model", "provider", "budget"), ".*")

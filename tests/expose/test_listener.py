@@ -189,10 +189,13 @@ def test_a_child_that_outlives_its_parents_listener_does_not_hold_the_port(meter
     listener = Listener(meters, port=0)
     listener.start()
     read, write = os.pipe()
+    ready, is_ready = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(is_ready, b"x")
         os.read(read, 1)
         os._exit(0)
+    os.read(ready, 1)
     port = listener.port
     listener.stop()
     again = Listener(meters, port=port)

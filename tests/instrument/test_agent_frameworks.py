@@ -17,8 +17,7 @@ REQUIREMENTS = ["openai-agents>=0.3", "pydantic-ai-slim[openai,anthropic]>=1.0",
 def cases():
     for program in PROGRAMS:
         for name in test_names(program):
-            marks = pytest.mark.xdist_group(program.stem)
-            yield pytest.param(program, name, marks=marks, id=f"{program.stem}-{name}")
+            yield pytest.param(program, name, id=f"{program.stem}-{name}")
 
 
 @pytest.mark.slow

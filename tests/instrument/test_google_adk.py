@@ -15,7 +15,6 @@ REQUIREMENTS = ["google-adk>=2.9", "anthropic", *TOOLS]
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("google_adk")
 @pytest.mark.parametrize("name", test_names(PROGRAM))
 def test_google_adk(name):
     passes(run_once(PROGRAM, python_of("google_adk", REQUIREMENTS)), name)

@@ -42,7 +42,6 @@ def run(*words):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("layers")
 @pytest.mark.parametrize("others", OURS_BESIDE, ids=lambda others: "+".join(others) or "alone")
 def test_our_hooks_beside_others_count_every_call_once(others):
     found = run("ours", *others)
@@ -53,7 +52,6 @@ def test_our_hooks_beside_others_count_every_call_once(others):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("layers")
 @pytest.mark.parametrize(
     "others",
     [

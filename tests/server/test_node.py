@@ -14,7 +14,6 @@ from serve_parts import serving
 
 @pytest.mark.live
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("node")
 @pytest.mark.parametrize("protocol", ["http", "http-gzip", "proto", "grpc"])
 def test_the_exporters_of_npm_bring_what_the_provider_billed(protocol, tmp_path, provider):
     node, modules = require("node", "nodejs", install=NODE), packages()
