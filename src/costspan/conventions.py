@@ -303,7 +303,8 @@ COST_TYPES: Final = (*TOKEN_TYPES, "fee", "unsplit")
 OUTCOMES: Final = ("ok", "error", "cancelled")
 UNPRICED_REASONS: Final = ("unknown_model", "unknown_provider", "invalid_usage")
 UNREPORTED_REASONS: Final = ("stream_without_usage", "aborted", "error", "unknown")
-WASTE_REASONS: Final = ("failed_parse", "error", "retry", "truncated", "repeated_call", "aborted")
+REPEATED: Final = "repeated_call"
+WASTE_REASONS: Final = ("failed_parse", "error", "retry", "truncated", REPEATED, "aborted")
 TOOL_PARTS: Final = ("nested", "call", "result", "carried")
 OTHER_LABEL: Final = "_other"
 """Where the values of a label go once it has too many."""

@@ -60,9 +60,10 @@ def test_a_failed_parse_a_truncation_and_a_repetition_are_told_apart(seen, provi
     assert agrees(seen) == {
         ("writer", "failed_parse"): (1, 1100), ("writer", "truncated"): (1, 1100), ("writer", "repeated_call"): (1, 1100)
     }  # fmt: skip
-    line = waste(seen.runs[0])
-    assert line.startswith("$0.0105 bought nothing: ")
-    assert all(part in line for part in ("1 failed parse", "1 truncated", "1 repeated call"))
+    lost, again = waste(seen.runs[0])
+    assert lost.startswith("$0.0070 bought nothing: ")
+    assert all(part in lost for part in ("1 failed parse", "1 truncated"))
+    assert again == "$0.0035 for asking again what was answered: 1 repeated call (fine if you are sampling)"
 
 
 def test_langchains_failed_parse_is_waste_of_its_agent(seen, provider):

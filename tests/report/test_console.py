@@ -99,6 +99,12 @@ def test_waste_says_what_it_bought_nothing_for():
     assert "$0.0021 bought nothing: 1 failed parse, 2 retries\n" in render(made_run(calls))
 
 
+def test_asking_the_same_again_is_told_and_not_judged():
+    text = render(made_run((made_call("A", cost="0.0015"), made_call("A", cost="0.0015", number=2, waste="repeated_call"))))
+    assert "bought nothing" not in text
+    assert "$0.0015 for asking again what was answered: 1 repeated call (fine if you are sampling)" in " ".join(text.split())
+
+
 def test_calls_of_nobody_have_a_row_of_their_own():
     text = render(made_run((made_call("PM"), made_call(None, Usage(7, 1), number=2))))
     assert numbers(line(text, "(unattributed)"))[:3] == ["7", "1", "8"]

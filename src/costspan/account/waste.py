@@ -1,4 +1,4 @@
-"""What bought nothing: tokens and dollars by reason and agent."""
+"""What bought nothing, or may have been asked twice: tokens and dollars by reason and agent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan.account.totals import money_plus, plus
+from costspan.conventions import REPEATED
 from costspan.records import Waste
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Asked:
         request = (call.owner.agent, call.request_hash)
         ident, ended_ns = self._answered.get(request, (call.id, 0))
         if ident != call.id and ended_ns <= call.started_ns:
-            return "repeated_call"
+            return REPEATED
         if ident == call.id and len(self._answered) < ASKED_MAX:
             self._answered[request] = (call.id, call.ended_ns)
         return None

@@ -254,9 +254,10 @@ class _Page:
         self.wrapped(evidence.headline(run), _WARN if gaps else _COST)
         for gap in gaps:
             self.advice(f"- {gap}")
-        for line in (evidence.waste(run), evidence.unattributed(run)):
-            if line:
-                self.advice(line)
+        for line in evidence.waste(run):
+            self.advice(line)
+        if nobodys := evidence.unattributed(run):
+            self.advice(nobodys)
         for note in run.notes:
             self.wrapped(f"note: {clean(note, ascii_only=self.ascii_only)}", _DIM)
 

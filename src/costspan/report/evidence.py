@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from costspan.conventions import REPEATED
 from costspan.records import ESTIMATED, MISSING, MONEY
 from costspan.report.figures import dollars, many, share, tokens
 from costspan.report.marks import rough, tilde
@@ -13,7 +14,7 @@ from costspan.report.names import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from costspan.records import Call, Run, Totals
+    from costspan.records import Call, Run, Totals, Waste
 
 _STREAM: Final = "stream_without_usage"
 _ABORTED: Final = "aborted"
@@ -36,7 +37,7 @@ _WASTE_WORDS: Final = {
     "error": ("error", "errors"),
     "retry": ("retry", "retries"),
     "truncated": ("truncated answer", "truncated answers"),
-    "repeated_call": ("repeated call", "repeated calls"),
+    REPEATED: ("repeated call", "repeated calls"),
     "aborted": ("aborted call", "aborted calls"),
 }
 _NAMES_MAX: Final = 3
@@ -78,15 +79,27 @@ def gaps(run: Run, *, ascii_only: bool = True) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def waste(run: Run) -> str | None:
-    """`$0.0021 bought nothing: 1 failed parse, 2 retries`; None without waste."""
-    if not run.waste:
-        return None
+def waste(run: Run) -> tuple[str, ...]:
+    """`$0.0021 bought nothing: 1 failed parse, 2 retries`, and apart from it what was asked again; empty without waste.
+
+    A program that samples asks the same again and uses every answer, so that is told without a judgement.
+    """
+    again = [item for item in run.waste if item.reason == REPEATED]
+    rest = [item for item in run.waste if item.reason != REPEATED]
+    lines = []
+    if rest:
+        lines.append(_wasted(run, rest, "bought nothing"))
+    if again:
+        lines.append(f"{_wasted(run, again, 'for asking again what was answered')} (fine if you are sampling)")
+    return tuple(lines)
+
+
+def _wasted(run: Run, items: Iterable[Waste], verdict: str) -> str:
     calls: Counter[str] = Counter()
     amount = None
     spent = 0
     whole = True
-    for item in run.waste:
+    for item in items:
         calls[item.reason] += item.calls
         spent += item.tokens or 0
         if item.cost_usd is None:
@@ -100,7 +113,7 @@ def waste(run: Run) -> str | None:
     if amount is not None or spent:
         head = f"{tilde(run.totals.coverage)}{head}"
     parts = [many(number, *_WASTE_WORDS.get(reason, (reason, reason))) for reason, number in calls.items()]
-    return f"{head} bought nothing: {', '.join(parts)}"
+    return f"{head} {verdict}: {', '.join(parts)}"
 
 
 def unattributed(run: Run) -> str | None:

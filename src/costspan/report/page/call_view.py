@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costspan.conventions import NOT_SENT
+from costspan.conventions import NOT_SENT, REPEATED
 from costspan.normalise.partition import partition
 from costspan.records import MONEY
 from costspan.report.figures import exact, many, moment, percent, seconds, tokens
@@ -143,7 +143,9 @@ def _evidence(call: Call) -> list[str]:
     lines = [_usage(call)]
     if call.scope:
         lines.append(f"Read from {plain(call.scope)}.")
-    if call.waste:
+    if call.waste == REPEATED:
+        lines.append("It asked again, word for word, what was answered before in this run (fine if you are sampling).")
+    elif call.waste:
         lines.append(f"It bought nothing ({plain(call.waste)}).")
     if call.problems:
         lines.append(f"Odd: {', '.join(plain(problem) for problem in call.problems)}")

@@ -119,7 +119,7 @@ def head(run: Run, *, running: bool = False) -> Head:
     outcome = "running" if running else run.outcome
     average = rough(tokens(of.average_tokens_per_agent), tilde(totals.coverage))
     gaps, guess = evidence.gaps(run, ascii_only=False), tilde(totals.coverage)
-    lines = [*gaps, *filter(None, (evidence.waste(run), evidence.unattributed(run)))]
+    lines = [*gaps, *evidence.waste(run), *filter(None, (evidence.unattributed(run),))]
     return Head(
         plain(run.workflow or "run"),
         plain(outcome),
