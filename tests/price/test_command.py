@@ -33,6 +33,28 @@ def test_one_model_by_hand(run):
     ]
 
 
+def test_without_counts_the_rates_are_told_and_no_cost(run):
+    done = run("gpt-6.1-sol", "--at", "2026-11-20")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "openai/gpt-6.1-sol  USD per million tokens  (table: openai/gpt-6.1-sol@undated)"
+    assert lines[1:5] == [
+        "  input              $2",
+        "  cache_read         $0.1",
+        "  cache_write        $2.5",
+        "  output             $10",
+    ]
+    assert "  output             $15  (all tokens of a call with more than 272,000 input tokens)" in lines
+    assert lines[-1] == "  context window     1,050,000 tokens"
+    told = json.loads(run("gpt-6.1-sol", "--at", "2026-11-20", "--json").stdout)
+    assert told["usd_per_million_tokens"] == {"input": "2", "cache_read": "0.1", "cache_write": "2.5", "output": "10"}
+    assert (told["price_source"], told["context_window_tokens"]) == ("table", 1_050_000)
+    assert (run("gpt-77", "--provider", "openai").exit_code, run("gpt-4o", "--input", "0").stdout[:18]) == (
+        3,
+        "openai/gpt-4o  $0 ",
+    )
+
+
 def test_one_model_as_json(run):
     answer = json.loads(run("claude-opus-5-5", "--input", "10000", "--at", "2026-11-20", "--json").stdout)
     assert (answer["cost_usd"], answer["price_source"], answer["by_cost_type"]) == ("0.04", "table", {"input_uncached": "0.04"})
@@ -99,4 +121,4 @@ def test_wrong_use_is_told(run, tmp_path):
     assert isinstance(run().exception, UsageError)
     assert isinstance(run("gpt-4o", "--batch", "x").exception, UsageError)
     assert isinstance(run("--batch", str(tmp_path / "none.jsonl")).exception, InputError)
-    assert isinstance(run("gpt-4o", "--at", "soon", "--json").exception, SystemExit)
+    assert isinstance(run("gpt-4o", "--input", "1", "--at", "tomorrow").exception, UsageError)

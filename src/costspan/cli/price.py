@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
+from costspan.cli.plain import plain
 from costspan.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from decimal import Decimal
 
     from costspan.price.book import PriceBook
     from costspan.records import Cost, Unpriced, Usage
@@ -32,35 +32,46 @@ _FIELDS: Final = {
 """Names of token counts in a batch file, and in our records."""
 
 
+_HELP: Final = """What does a call cost? For one model, or for a file of calls (--batch).
+
+Without counts: what the model costs per million tokens. Exit code 3: no price."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command(name="price", help="What does a call cost? For one model, or for a file of calls (--batch).")(price)
+    app.command(name="price", help=_HELP)(price)
 
 
 def price(
     model: Annotated[str | None, typer.Argument(help="A model's name in any spelling, for example gpt-4o.")] = None,
     provider: Annotated[str | None, typer.Option(help="Who serves it; needed where the name does not tell.")] = None,
     at: Annotated[str | None, typer.Option(help="When, in UTC, for example 2026-01-31 (default: now).")] = None,
-    input_tokens: Annotated[int, typer.Option("--input", help="All input tokens, cached ones included.")] = 0,
-    output_tokens: Annotated[int, typer.Option("--output", help="All output tokens, reasoning included.")] = 0,
-    cache_read: Annotated[int, typer.Option(help="Input tokens read from a cache.")] = 0,
-    cache_write: Annotated[int, typer.Option(help="Input tokens written to a cache.")] = 0,
-    cache_write_1h: Annotated[int, typer.Option("--cache-write-1h", help="The part of --cache-write kept for an hour.")] = 0,
-    reasoning: Annotated[int, typer.Option(help="Output tokens spent on reasoning.")] = 0,
-    input_audio: Annotated[int, typer.Option(help="Input tokens that are audio.")] = 0,
-    output_audio: Annotated[int, typer.Option(help="Output tokens that are audio.")] = 0,
+    input_tokens: Annotated[int | None, typer.Option("--input", help="All input tokens, cached ones included.")] = None,
+    output_tokens: Annotated[int | None, typer.Option("--output", help="All output tokens, reasoning included.")] = None,
+    cache_read: Annotated[int | None, typer.Option(help="Input tokens read from a cache.")] = None,
+    cache_write: Annotated[int | None, typer.Option(help="Input tokens written to a cache.")] = None,
+    cache_write_1h: Annotated[
+        int | None, typer.Option("--cache-write-1h", help="The part of --cache-write kept for an hour.")
+    ] = None,
+    reasoning: Annotated[int | None, typer.Option(help="Output tokens spent on reasoning.")] = None,
+    input_audio: Annotated[int | None, typer.Option(help="Input tokens that are audio.")] = None,
+    output_audio: Annotated[int | None, typer.Option(help="Output tokens that are audio.")] = None,
     service_tier: Annotated[str | None, typer.Option(help="As the response told: priority, flex …")] = None,
     batch: Annotated[Path | None, typer.Option(help="A file with one call as a JSON object per line; - reads stdin.")] = None,
     as_batch: Annotated[bool, typer.Option("--batch-api", help="The call went through the provider's batch API.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the price of one call, or of each call in a file. Exit code 3 when a single call has no price."""
+    """Print the price of one call, or of each call in a file; without counts what the model costs per million tokens.
+
+    Exit code 3 when there is no price.
+    """
     if (model is None) == (batch is None):
         raise UsageError("give either a MODEL (costspan price gpt-4o --input 1000 --output 100) or --batch FILE")
     book = open_book()
     if batch is not None:
         sys.exit(_price_file(book, batch, as_json=as_json))
-    counts = {
+    at_ns = _asked_time(at)
+    given = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
         "cache_read": cache_read,
@@ -70,9 +81,26 @@ def price(
         "input_audio": input_audio,
         "output_audio": output_audio,
     }
+    counts = {name: count for name, count in given.items() if count is not None}
+    if not counts:
+        from costspan.cli.price_rates import print_rates
+
+        sys.exit(
+            print_rates(
+                book, (provider, model), book.rates(provider, model, at_ns, service_tier, batch=as_batch), as_json=as_json
+            )
+        )
     case = {"provider": provider, "model": model, "at": at, "usage": counts, "service_tier": service_tier, "batch": as_batch}
     answer, priced = price_case(book, case)
     sys.exit(_print_one(book, case, answer, priced, as_json=as_json))
+
+
+def _asked_time(at: str | None) -> int:
+    try:
+        return time_ns(at)
+    except InputError as error:
+        message = f"--{error}"
+        raise UsageError(message) from None
 
 
 def open_book() -> PriceBook:
@@ -145,12 +173,6 @@ def time_ns(at: object) -> int:
     except (TypeError, ValueError):
         message = f"at is {at!r:.40}, not a date like 2026-01-31 or a time like 2026-01-31T16:00:00Z"
         raise InputError(message) from None
-
-
-def plain(amount: Decimal) -> str:
-    """A decimal without an exponent and without zeros that say nothing."""
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def price_lines(book: PriceBook, lines: Iterable[str]) -> Iterator[tuple[dict[str, Any], bool]]:

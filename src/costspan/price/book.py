@@ -89,6 +89,13 @@ class PriceBook:
         except TypeError as error:
             return Unpriced("invalid_usage", f"the call is described by values of the wrong type ({error})")
 
+    def rates(
+        self, provider: str | None, model: str | None, at_ns: int, service_tier: str | None = None, *, batch: bool = False
+    ) -> Rates | Unpriced:
+        """What a model costs per token at a moment, or why that is not known."""
+        found = self._find((provider, model, None, service_tier, batch), at_ns)
+        return found if isinstance(found, Rates) else found.why
+
     def canonical(self, provider: str | None, model: str | None, requested: str | None = None) -> tuple[str | None, str | None]:
         """(provider, model id) as prices and labels name them: one pair for all spellings of one priced model.
 

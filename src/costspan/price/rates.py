@@ -77,6 +77,12 @@ class Rates:
         self.plain = self.thinking is None and not self.request_usd
 
 
+def stated(prices: Vector) -> dict[str, Decimal]:
+    """USD per token by kind, without the kinds that are billed as what they are a part of."""
+    told = prices._asdict()
+    return {kind: price for kind, price in told.items() if kind not in _STANDS_IN or price != told[_STANDS_IN[kind]]}
+
+
 def vector(prices: Mapping[str, Decimal], factor: Decimal | None = None) -> Vector:
     """Per-token rates from USD per million tokens by kind; `factor` multiplies them all (a tier's discount)."""
     known = {kind: prices[kind] for kind in KINDS if kind in prices}
