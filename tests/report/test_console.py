@@ -59,7 +59,7 @@ def test_what_is_missing_is_told_with_the_line_that_mends_it():
     told = made_call("PM")
     silent = made_call("QA", NO_USAGE, None, number=2, missing_reason="stream_without_usage", dialect="langchain")
     text = " ".join(render(made_run((told, silent))).split())
-    assert "$0.0010, 50 % reported and priced (1 of 2 calls)" in text
+    assert "$0.0010+?, 50 % reported and priced (1 of 2 calls)" in text
     assert "1 call streamed without usage (gpt-5-mini in QA) mend: ChatOpenAI(..., stream_usage=True)" in text
     assert "= 15+? ($0.0010+?)" in text
 

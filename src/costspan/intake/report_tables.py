@@ -6,7 +6,7 @@ import csv
 from typing import IO, TYPE_CHECKING, Final
 
 from costspan.report.figures import dollars, many, share, tokens
-from costspan.report.marks import rough, tilde
+from costspan.report.marks import rough, stated_cost, tilde
 from costspan.report.names import clean
 from costspan.report.run_json import totals_record
 
@@ -144,7 +144,7 @@ def sentence(totals: Totals) -> str:
     return (
         f"{many(totals.calls, 'call')}, {rough(tokens(usage.input_tokens), guess)} input + "
         f"{rough(tokens(usage.output_tokens), guess)} output tokens, "
-        f"{f'{guess}{dollars(totals.cost_usd)}' if totals.cost_usd is not None else 'cost unknown'}, "
+        f"{stated_cost(totals)}, "
         f"{share(totals.coverage.share)} reported and priced{hits}"
     )
 

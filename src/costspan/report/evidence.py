@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from costspan.conventions import REPEATED
 from costspan.records import ESTIMATED, MISSING, MONEY
 from costspan.report.figures import dollars, many, share, tokens
-from costspan.report.marks import rough, tilde
+from costspan.report.marks import known_tokens, stated_cost, tilde
 from costspan.report.names import clean
 
 if TYPE_CHECKING:
@@ -45,13 +45,12 @@ NAME_A_RUN: Final = 'put them inside `with costspan.run("name"):` and each run h
 
 
 def headline(run: Run) -> str:
-    """`$0.0346, 100 % reported and priced`; unknown cost is `cost unknown`."""
+    """`$0.0346, 100 % reported and priced`; a cost that is partly known is `$0.0346+?`, an unknown one `cost unknown`."""
     totals, coverage = run.totals, run.totals.coverage
     billed = coverage.calls - coverage.refused_calls
     if totals.calls == 0 or (billed == 0 and totals.cost_usd is None):
         return "no billed model calls"
-    cost = "cost unknown" if totals.cost_usd is None else f"{tilde(coverage)}{dollars(totals.cost_usd)}"
-    line = f"{cost}, {share(coverage.share)} reported and priced"
+    line = f"{stated_cost(totals)}, {share(coverage.share)} reported and priced"
     if coverage.share is not None and 0 < coverage.share < 1:
         line += f" ({round(coverage.share * billed):,} of {many(billed, 'call')})"
     return line
@@ -121,9 +120,7 @@ def unattributed(run: Run) -> str | None:
     totals = run.unattributed
     if not totals.calls:
         return None
-    guess = tilde(totals.coverage)
-    cost = "cost unknown" if totals.cost_usd is None else f"{guess}{dollars(totals.cost_usd)}"
-    spent = f"{rough(tokens(totals.usage.total_tokens), guess)} tokens, {cost}"
+    spent = f"{known_tokens(totals)} tokens, {stated_cost(totals)}"
     return f'unattributed: {many(totals.calls, "call")} of no agent, {spent}{MEND}with costspan.agent("name"):'
 
 

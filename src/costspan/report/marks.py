@@ -74,6 +74,11 @@ def known_cost(totals: Totals) -> str:
     return priced(totals.cost_usd, totals.coverage)
 
 
+def stated_cost(totals: Totals) -> str:
+    """The same inside a sentence: `cost unknown` where no call has a price."""
+    return "cost unknown" if totals.cost_usd is None else known_cost(totals)
+
+
 def call_cost(call: Call) -> str:
     """Dollars of one call."""
     if call.cost is None:
