@@ -8,6 +8,7 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import openai
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -42,6 +43,17 @@ def test_bare_calls_are_told_when_the_process_ends(tmp_path, under_run):
     assert " gpt-5-mini " in text
     assert "100 % reported and priced" in text
     assert 'hint: put them inside `with costspan.run("name"):`' in text
+
+
+@pytest.mark.parametrize("ask", [False, True], ids=["unasked", "as-the-mend-says"])
+def test_a_bare_stream_without_usage_is_told_with_what_mends_it(provider, capsys, ask):
+    with measure(summary=True, ask_stream_usage=ask):
+        client = openai.OpenAI(base_url=provider.openai_url, api_key="none")
+        list(client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "hi"}], stream=True))
+    text = capsys.readouterr().err
+    assert ("mend: COSTSPAN_ASK_STREAM_USAGE=on, or costspan.enable(ask_stream_usage=True)\n" in text) is not ask
+    assert ("100 % reported and priced" in text) is ask
+    assert "ChatOpenAI" not in text
 
 
 def test_they_are_counted_once_and_are_no_run(capsys):

@@ -9,6 +9,7 @@ import pytest
 
 import otlp_build as build
 from costspan.intake.doctor import examine_environment, examine_files, examine_process, installed_packages
+from costspan.intake.mending import stream_mend
 from costspan.price.book import PriceBook
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ def test_a_stream_without_usage_comes_with_the_exact_line_that_mends_it(tmp_path
     path = build.save(tmp_path / "a", build.to_json(build.request(stream, scope="opentelemetry.instrumentation.genai.openai")))
     (finding,) = [each for each in examine_files([path], BOOK).findings if each.topic == "stream"]
     assert 'stream_options={"include_usage": True}' in finding.mend
+
+
+def test_a_stream_that_our_own_hooks_told_of_is_mended_by_one_variable() -> None:
+    assert stream_mend("costspan", "openai").startswith("COSTSPAN_ASK_STREAM_USAGE=on")
+    assert "stream_options" in stream_mend("opentelemetry.instrumentation.openai", "openai")
 
 
 def test_double_layers_in_a_trace_are_named_with_the_line_that_parts_them() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from costspan.conventions import SCOPE
 from costspan.intake.trace_health import Finding
+from costspan.report.evidence import ASK_STREAM_USAGE
 from costspan.report.figures import many
 from costspan.report.names import clean
 
@@ -61,7 +63,7 @@ def _missing(health: TraceHealth) -> Iterator[Finding]:
         name, by = clean(model, ascii_only=True), clean(scope, ascii_only=True)
         told = f"{many(calls, 'call')} to {name} (told by {by}) without usage: "
         if reason == "stream_without_usage":
-            yield Finding("stream", told + "streamed, and the provider was not asked for usage", _stream_mend(scope, provider))
+            yield Finding("stream", told + "streamed, and the provider was not asked for usage", stream_mend(scope, provider))
         elif reason == "aborted":
             yield Finding("aborted", told + "aborted; the provider bills what it had generated", "read streams to their end")
         elif reason == "error":
@@ -70,9 +72,12 @@ def _missing(health: TraceHealth) -> Iterator[Finding]:
             yield Finding("missing", told + "its span says nothing of tokens", _missing_mend(scope))
 
 
-def _stream_mend(scope: str, provider: str) -> str:
+def stream_mend(scope: str, provider: str) -> str:
+    """What makes the emitter of these streams tell their usage."""
     if provider == "anthropic" or "anthropic" in scope:
         return "read the stream to its end: Anthropic tells usage in its last events"
+    if scope == SCOPE:
+        return ASK_STREAM_USAGE
     if "litellm" in scope:
         return LITELLM_STREAM
     if "langchain" in scope or scope in ("langfuse-sdk", "langsmith", "openlit.otel.tracing"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from costspan.conventions import REPEATED
+from costspan.conventions import REPEATED, SCOPE
 from costspan.records import ESTIMATED, MISSING, MONEY
 from costspan.report.figures import dollars, many, share, tokens
 from costspan.report.marks import known_tokens, stated_cost, tilde
@@ -28,6 +28,8 @@ _WHY: Final = {
 }
 MEND: Final = "; mend: "
 """Between what is wrong and what mends it."""
+ASK_STREAM_USAGE: Final = "COSTSPAN_ASK_STREAM_USAGE=on, or costspan.enable(ask_stream_usage=True)"
+"""Mends the streams of every client that costspan has hooked itself."""
 _MEND_LANGCHAIN: Final = "ChatOpenAI(..., stream_usage=True)"
 _MEND_OPENAI: Final = 'create(..., stream_options={"include_usage": True})'
 _MEND_STREAM: Final = 'ChatOpenAI(..., stream_usage=True), or stream_options={"include_usage": True} with the bare OpenAI client'
@@ -138,6 +140,8 @@ def _missing(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
 def _mend(reason: str, calls: list[Call]) -> str | None:
     if reason != _STREAM:
         return None
+    if all(call.scope == SCOPE for call in calls):
+        return ASK_STREAM_USAGE
     by_langchain = ["langchain" in f"{call.dialect} {call.scope}".lower() for call in calls]
     if all(by_langchain):
         return _MEND_LANGCHAIN
