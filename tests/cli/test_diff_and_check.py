@@ -110,3 +110,10 @@ def test_report_writes_the_page(files, tmp_path):
     page = tmp_path / "run.html"
     assert code_of("report", files["a"], "--html", str(page)) == 0
     assert "<!doctype html>" in page.read_text()
+
+
+def test_check_does_not_judge_by_a_price_file_that_could_not_be_used_in_full(files, tmp_path, monkeypatch):
+    path = tmp_path / "prices.json"
+    path.write_text('[{"model": "gpt-4o", "input": "much"}]')
+    monkeypatch.setenv("COSTSPAN_PRICES", str(path))
+    assert code_of("check", files["a"], "--max-cost-run", "0.50") == 3

@@ -117,6 +117,35 @@ def test_overrides_come_from_the_environment(run, monkeypatch, tmp_path):
     assert isinstance(run("house", "--provider", "acme").exception, SettingsError)
 
 
+def test_bad_rows_are_all_told_and_left_out_and_the_rest_is_priced(run, monkeypatch, tmp_path, caplog):
+    path = tmp_path / "prices.json"
+    path.write_text('[{"input": 1, "output": 1}, {"model": "house", "input": 1, "output": 1}, {"model": "bad", "input": "much"}]')
+    monkeypatch.setenv("COSTSPAN_PRICES", str(path))
+    done = run("house", "--input", "10")
+    assert "  $0.00001  (override: any/house@undated)" in done.stdout
+    assert done.exit_code == 1
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert 'price 1: "model" must be a name' in lines[0]
+    assert "price 3 ('bad'): 'input' is 'much'" in lines[1]
+    assert run("house").exit_code == run("--batch", "-", stdin='{"model": "house", "usage": {}}').exit_code == 1
+    assert run("gpt-77", "--provider", "openai").exit_code == 3
+
+
+def test_a_model_that_the_price_file_has_of_another_provider_is_pointed_at(run, monkeypatch, tmp_path):
+    path = tmp_path / "prices.json"
+    path.write_text(
+        '[{"provider": "acme", "model": "house-large", "input": 1, "output": 1}, {"provider": "vllm", "model": "*", "input": 1}]'
+    )
+    monkeypatch.setenv("COSTSPAN_PRICES", str(path))
+    for words in (("house-large",), ("house-large", "--provider", "openai", "--input", "1")):
+        done = run(*words)
+        assert done.exit_code == 3
+        assert "your price file has 'house-large' of acme" in done.stderr
+        assert "--provider acme" in done.stderr
+    assert "add it to the file" in run("other").stderr
+
+
 def test_wrong_use_is_told(run, tmp_path):
     assert isinstance(run().exception, UsageError)
     assert isinstance(run("gpt-4o", "--batch", "x").exception, UsageError)

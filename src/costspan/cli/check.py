@@ -53,7 +53,7 @@ def judge(
     found = read(files)
     checked = check(limits, found.runs, found.report.totals)
     # Part of the input is missing: what was found is a lower bound, so no limit is known to be kept.
-    code = checked.code or (UNDECIDED if found.report.partial else 0)
+    code = checked.code or (UNDECIDED if found.partial else 0)
     if as_json:
         findings = [{"limit": one.limit, "exceeded": one.exceeded, "line": one.line} for one in checked.findings]
         print(json.dumps({"code": code, "runs": checked.runs, "calls": checked.calls, "findings": findings}, indent=1))
@@ -62,7 +62,7 @@ def judge(
             print(f"{'exceeded' if one.exceeded else 'unknown'}: {one.line} ({one.limit})")
         if not code:
             print(f"ok: {many(checked.runs, 'run')}, {many(checked.calls, 'call')} within the limits")
-    if code == UNDECIDED and found.report.partial:
+    if code == UNDECIDED and found.partial:
         print("costspan: the input is partial, so the limits cannot be judged", file=sys.stderr)
     raise typer.Exit(code)
 

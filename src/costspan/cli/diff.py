@@ -43,7 +43,7 @@ def compare(
     partial = False
     for name in (before, after):
         found = read([name])
-        partial = partial or found.report.partial
+        partial = partial or found.partial
         sides.append(diff.side(name, found.runs, found.calls))
     result = diff.diff(sides[0], sides[1])
     if as_json:

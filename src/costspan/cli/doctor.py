@@ -52,7 +52,7 @@ def doctor(
     if health is not None:
         for problem in health.report.problems:
             print(f"costspan: {problem}", file=sys.stderr)
-        raise typer.Exit(1 if health.report.partial else 0)
+        raise typer.Exit(1 if health.report.partial or book.problems else 0)
 
 
 def to_record(environment: Environment, health: TraceHealth | None) -> dict[str, object]:

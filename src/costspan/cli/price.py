@@ -34,7 +34,8 @@ _FIELDS: Final = {
 
 _HELP: Final = """What does a call cost? For one model, or for a file of calls (--batch).
 
-Without counts: what the model costs per million tokens. Exit code 3: no price."""
+Without counts: what the model costs per million tokens. Exit code 3: no price; 1: priced, but rows of your price file or lines
+of --batch could not be used."""
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +70,7 @@ def price(
         raise UsageError("give either a MODEL (costspan price gpt-4o --input 1000 --output 100) or --batch FILE")
     book = open_book()
     if batch is not None:
-        sys.exit(_price_file(book, batch, as_json=as_json))
+        sys.exit(_price_file(book, batch, as_json=as_json) or int(bool(book.problems)))
     at_ns = _asked_time(at)
     given = {
         "input_tokens": input_tokens,
@@ -85,14 +86,11 @@ def price(
     if not counts:
         from costspan.cli.price_rates import print_rates
 
-        sys.exit(
-            print_rates(
-                book, (provider, model), book.rates(provider, model, at_ns, service_tier, batch=as_batch), as_json=as_json
-            )
-        )
+        found = book.rates(provider, model, at_ns, service_tier, batch=as_batch)
+        sys.exit(print_rates(book, (provider, model), found, as_json=as_json) or int(bool(book.problems)))
     case = {"provider": provider, "model": model, "at": at, "usage": counts, "service_tier": service_tier, "batch": as_batch}
     answer, priced = price_case(book, case)
-    sys.exit(_print_one(book, case, answer, priced, as_json=as_json))
+    sys.exit(_print_one(book, case, answer, priced, as_json=as_json) or int(bool(book.problems)))
 
 
 def _asked_time(at: str | None) -> int:

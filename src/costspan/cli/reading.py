@@ -18,6 +18,8 @@ class Read(NamedTuple):
     runs: list[Run]
     calls: list[Call]
     report: Report
+    partial: bool
+    """Whether part of the files, or of the user's prices, could not be used."""
 
 
 def read(files: Sequence[str]) -> Read:
@@ -28,7 +30,8 @@ def read(files: Sequence[str]) -> Read:
 
     runs: list[Run] = []
     calls: list[Call] = []
-    found = report_files(files, PriceBook(settings.read().prices, strict=True), runs.append, see=calls.append)
+    book = PriceBook(settings.read().prices, strict=True)
+    found = report_files(files, book, runs.append, see=calls.append)
     for problem in found.problems:
         print(f"costspan: {problem}", file=sys.stderr)
-    return Read(runs, calls, found)
+    return Read(runs, calls, found, found.partial or bool(book.problems))

@@ -14,7 +14,7 @@ import typer
 from costspan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.progress import Progress
 
@@ -59,6 +59,10 @@ def report(
         return
     if since is not None or until is not None or db is not None:
         raise UsageError("--since, --until and --db ask the history: leave the files out")
+    from costspan import settings
+    from costspan.intake.report_files import report_files
+    from costspan.price.book import PriceBook
+
     out = _Json(sys.stdout) if as_json else _Csv(sys.stdout, groups) if as_csv else _Text(sys.stdout, groups, limit)
     pages: list[Run] = []
 
@@ -70,12 +74,13 @@ def report(
                 pages.append(run)
             out.run(run)
 
-        found = _read(files, show, groups, bar.advance)
+        book = PriceBook(settings.read().prices, strict=True)
+        found = report_files(files, book, show, by=groups, progress=bar.advance)
     out.end(found)
     if html is not None:
         _write_html(html, pages, found)
     _tell(found)
-    raise typer.Exit(1 if found.partial else 0)
+    raise typer.Exit(1 if found.partial or book.problems else 0)
 
 
 @contextmanager
@@ -89,14 +94,6 @@ def _without_gc() -> Iterator[None]:
         gc.freeze()
         if was_on:
             gc.enable()
-
-
-def _read(files: Sequence[str], show: Callable[[Run], None], by: Sequence[str], advance: Callable[[int], None]) -> Report:
-    from costspan import settings
-    from costspan.intake.report_files import report_files
-    from costspan.price.book import PriceBook
-
-    return report_files(files, PriceBook(settings.read().prices, strict=True), show, by=by, progress=advance)
 
 
 def _tell(found: Report) -> None:

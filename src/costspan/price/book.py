@@ -41,7 +41,7 @@ class PriceBook:
     """Prices of calls. Thread-safe; the price table loads on first use (`preload` does it early).
 
     `overrides` is a price file in the format of docs/prices.md. What cannot be used of it is warned about in one line
-    each and left out, the other prices count; with `strict` it raises SettingsError instead.
+    each and left out (`problems`), the other prices count. With `strict` a file that cannot be read at all raises SettingsError.
     """
 
     def __init__(self, overrides: Path | None = None, *, strict: bool = False) -> None:
@@ -129,6 +129,11 @@ class PriceBook:
         return known
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """A line for each row of the user's price file that is left out."""
+        return self._overrides.problems
+
+    @property
     def table_timestamp(self) -> float:
         """How fresh the prices are: the newest day, in seconds since the epoch, that they are known to cover."""
         from costspan.price import overlay, table
@@ -192,8 +197,6 @@ def _read(path: Path | None, strict: bool) -> PriceList:
             raise
         guard.warn_once(f"prices:{path}", f"{error}; prices come from the table until then")
         return PriceList(source="override")
-    if strict and prices.problems:
-        raise SettingsError(prices.problems[0])
     for problem in prices.problems:
         guard.warn_once(f"prices:{problem}", problem)
     return prices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from costspan.normalise.model_id import (
     LOCAL_PROVIDERS,
@@ -199,7 +199,7 @@ def _decide(found: Match, overrides: PriceList, at_ns: int, tier: str | None) ->
         compiled, of_tier = overlay.rates(shipped(), found.rows, at_ns, tier)
     if compiled is None and found.found is not None:
         compiled, of_tier = table.rates(found.found, at_ns, tier)
-    return _unknown(found) if compiled is None else _labelled(found, compiled, of_tier, at_ns, tier)
+    return _unknown(found, overrides) if compiled is None else _labelled(found, compiled, of_tier, at_ns, tier)
 
 
 def _labelled(found: Match, compiled: Rates, of_tier: bool, at_ns: int, tier: str | None) -> Rates:
@@ -230,7 +230,16 @@ def _local(found: Match) -> Rates | Unpriced:
     return Rates(vector({}), ref=f"{found.provider}/{found.model}@local")
 
 
-def _unknown(found: Match) -> Unpriced:
+def _unknown(found: Match, overrides: PriceList) -> Unpriced:
+    sellers = overrides.sellers(found.model or "")
+    if sellers:
+        who = f"nobody said who served {found.model!r}" if found.provider is None else f"{found.provider} has no price for it"
+        reason: Literal["unknown_provider", "unknown_model"] = "unknown_provider" if found.provider is None else "unknown_model"
+        advice = f"name that provider where the client is made (here: --provider {sellers[0]}), or leave it out of the row"
+        return Unpriced(
+            reason,
+            f"{who}; your price file has {found.model!r} of {' and '.join(sellers)}: {advice}",
+        )
     if found.provider is None:
         return Unpriced("unknown_provider", f"nobody said who served {found.model!r}, and its name does not tell; {_ADVICE}")
     if found.found is not None:

@@ -64,6 +64,10 @@ class PriceList:
                 by_pattern = way, rows
         return by_pattern
 
+    def sellers(self, model: str) -> tuple[str, ...]:
+        """Providers for whom a row names this model; rows for whatever a provider has say nothing."""
+        return tuple(who for who, rows in self.rows.items() if who is not None and any(row.fit(who, model) > 1 for row in rows))
+
     def active(self, rows: Iterable[Row], at_ns: int) -> list[Row]:
         """Those of the rows that are in force at a moment, the one that decides last."""
         return sorted(
@@ -184,7 +188,7 @@ def _usable(path: Path, raw_rows: list[object]) -> PriceList:
             if row.during is not None:
                 raise ValueError('\'during\' is for costspan\'s own list; use "from" and "until"')
         except ValueError as error:
-            name = f" ({raw.get('model')!r:.60})" if isinstance(raw, dict) else ""
+            name = f" ({raw['model']!r:.60})" if isinstance(raw, dict) and raw.get("model") is not None else ""
             problems.append(f"price file {path}, price {number}{name}: {error}; this price is left out, the others count")
         else:
             prices.add(row)
