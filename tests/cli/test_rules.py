@@ -35,3 +35,9 @@ def test_a_bad_budget_file_is_one_line(tmp_path):
     file.write_text("budgets: [{name: mine, dayly_usd: 1}]")
     done = RUN.invoke(build(), ["rules", "--budgets", str(file)])
     assert "did you mean 'day_usd'?" in str(done.exception)
+
+
+def test_a_budget_file_that_is_not_there_is_told_in_words(tmp_path):
+    done = RUN.invoke(build(), ["rules", "--budgets", str(tmp_path / "nope")])
+    assert f"budget file {tmp_path / 'nope'}: cannot be read (No such file or directory)" in str(done.exception)
+    assert "Errno" not in str(done.exception)

@@ -53,9 +53,20 @@ def read(path: Path) -> tuple[Limit, ...]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read ({error})"
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        message = f"budget file {path}: cannot be read ({why}); check --budgets or COSTSPAN_BUDGETS"
         raise SettingsError(message) from error
     return parse(text, origin=str(path))
+
+
+def trouble(path: Path | None) -> str:
+    """Why no budget can be kept to although a file is named, in one line; "" when all is well."""
+    try:
+        if path is not None:
+            read(path)
+    except SettingsError as error:
+        return f"no budget is shown: {error}"
+    return ""
 
 
 def parse(text: str, *, origin: str = "budgets.yaml") -> tuple[Limit, ...]:

@@ -64,6 +64,8 @@ def serve(
 
 
 def _addresses(server: object) -> str:
+    from costspan.budgets import limits
+
     options, page, http, grpc = (getattr(server, name) for name in ("options", "page", "http", "grpc"))
     shown = f"[{options.host}]" if ":" in options.host else options.host
     lines = [
@@ -72,4 +74,5 @@ def _addresses(server: object) -> str:
         f"costspan: programs need OTEL_EXPORTER_OTLP_ENDPOINT=http://{shown}:{http.port}",
         f"costspan: history  {getattr(server, 'database').path}",  # noqa: B009
     ]
-    return "\n".join(lines)
+    trouble = limits.trouble(options.budgets)
+    return "\n".join([*lines, *([f"costspan: {trouble}"] if trouble else ())])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from costspan import __version__, guard
 from costspan.account.meters import Meters
+from costspan.budgets import limits
 from costspan.errors import SettingsError
 from costspan.history.database import Database
 from costspan.history.store import Store
@@ -147,9 +148,10 @@ class Server:
     def health(self) -> dict[str, object]:
         """Plain facts for `/health` and the page on measurement health."""
         counts = self.inbox.counts
+        trouble = "; ".join(each for each in (self.inbox.trouble, limits.trouble(self.options.budgets)) if each)
         return {
             "ok": not self.inbox.trouble,
-            "trouble": self.inbox.trouble or None,
+            "trouble": trouble or None,
             "version": __version__,
             "pid": os.getpid(),
             "uptime_seconds": round(time.time() - self.started_at, 1),
