@@ -48,6 +48,16 @@ def test_a_damaged_file_is_told_and_the_rest_examined(tmp_path: Path) -> None:
     assert "1 call" in result.stdout
 
 
+def test_a_file_of_which_nothing_can_be_read_is_not_called_healthy(tmp_path: Path) -> None:
+    half = build.to_json(build.request(build.chat(1)))[:60]
+    result = run(build.save(tmp_path / "half.json", half))
+    assert result.exit_code == 1
+    assert "half.json" in result.stderr
+    assert "nothing in them could be read" in result.stdout
+    assert "nothing to mend" not in result.stdout
+    assert " 0 spans" not in result.stdout
+
+
 def test_hostile_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     request = build.request(build.chat(1, model="m\x1b[2J", provider="p\x1b"), scope="evil\x1b[31m")
     assert "\x1b" not in run(build.save(tmp_path / "t.json", build.to_json(request))).stdout

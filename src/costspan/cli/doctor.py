@@ -107,6 +107,7 @@ def _health(health: TraceHealth) -> dict[str, object]:
 
 def _print_environment(found: Environment, out: IO[str]) -> None:
     from costspan.intake.doctor import STALE_DAYS
+    from costspan.report.figures import many
 
     print(f"costspan {found.costspan}, Python {found.python}", file=out)
     libraries = ", ".join(f"{name} {version}" for name, version in found.libraries.items())
@@ -129,13 +130,16 @@ def _print_environment(found: Environment, out: IO[str]) -> None:
     elif days > STALE_DAYS:
         _item(f"price table: {days:.0f} days old", "pip install --upgrade costspan genai-prices", out, mark="!")
     else:
-        print(f"price table: {max(days, 0):.0f} days old", file=out)
+        print(f"price table: {many(round(max(days, 0)), 'day')} old", file=out)
 
 
 def _print_health(health: TraceHealth, out: IO[str]) -> None:
     from costspan.intake.report_tables import overall_lines
 
     print("\nthe files", file=out)
+    if health.report.problems and not health.report.spans and not health.report.totals.calls:
+        print("  nothing in them could be read (see the errors), so nothing can be said of them", file=out)
+        return
     for line in overall_lines(health.report)[:2]:
         _paragraph(f"  {line}", out)
     coverage = health.report.totals.coverage
@@ -153,7 +157,7 @@ def _print_health(health: TraceHealth, out: IO[str]) -> None:
     for note in health.report.notes:
         print(f"  note: {note}", file=out)
     if not health.findings:
-        print("\nnothing to mend", file=out)
+        print("\nnothing to mend in what could be read" if health.report.problems else "\nnothing to mend", file=out)
         return
     print("\nfindings", file=out)
     for finding in health.findings:
