@@ -92,6 +92,20 @@ def test_enabling_twice_keeps_the_first_and_says_so_once(caplog):
         costspan.disable()
 
 
+@pytest.mark.parametrize("launcher", [("costspan", "run", "python"), ("opentelemetry-instrument", "python")], ids=["run", "otel"])
+def test_a_program_that_was_switched_on_from_outside_still_has_its_say(tmp_path, launcher):
+    own = tmp_path / "own"
+    path = program(
+        tmp_path, f"costspan.enable(record_dir={str(own)!r}, summary=True, prices='x', on_run=lambda run: print(run.id))"
+    )[1]
+    words = [str(Path(sys.executable).parent / launcher[0]), *launcher[1:-1], sys.executable, path]
+    done = run(words, tmp_path, COSTSPAN_RECORD_DIR="", OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none")
+    (record,) = [json.loads(found.read_text()) for found in own.glob("*.json")]
+    assert done.stdout.split() == ["ready", record["run"]["id"]]
+    assert done.stderr.count("costspan: job  ok") == 1
+    assert "too late for enable()'s prices: set the environment variable" in done.stderr
+
+
 def test_disabling_restores_every_object_that_was_patched():
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.language_models.llms import BaseLLM

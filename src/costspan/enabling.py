@@ -42,6 +42,10 @@ class Costspan:
         self.threads: Any = None
         self.measures: sdk.Measures | None = None
         self.inherited: Any = None
+        self.writer: Any = None
+        self.on_run: Callable[[Run], None] | None = None
+        self.from_outside = False
+        """Switched on before the program began, which may still say what it wants."""
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Export what is waiting: spans and metrics."""
@@ -78,12 +82,19 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
     user's history file, a path in that file (`costspan runs` lists them). Whatever is not given comes from environment
     variables.
 
-    Returns a handle; None where OTEL_SDK_DISABLED is true. A second call changes nothing and returns the first handle.
+    Returns a handle; None where OTEL_SDK_DISABLED is true. A second call changes nothing and returns the first handle, except
+    that under `costspan run` and `opentelemetry-instrument` the program's own call still has its say in `summary`,
+    `record_dir`, `on_run` and `ask_stream_usage`.
     Raises SettingsError or MissingExtraError when it is asked for something that cannot be.
     """
     with _lock:
         if _state:
-            guard.warn_once("enable", "enable() was called again; the first call stays in force, disable() first to change it")
+            late = {
+                "instrument": None if instrument is True else instrument, "tracer_provider": tracer_provider,
+                "metrics": metrics, "metrics_port": metrics_port, "prices": prices, "history": history,
+            }  # fmt: skip
+            early = {"summary": summary, "record_dir": record_dir, "on_run": on_run, "ask_stream_usage": ask_stream_usage}
+            _again(_state[0], early, [name for name, value in late.items() if value is not None])
             return _state[0]
         settings = _with_history(_settings(summary, record_dir, metrics, metrics_port, prices, ask_stream_usage), history)
         if settings.disabled:
@@ -97,6 +108,41 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
                 disable()
                 raise
         return running
+
+
+def _again(running: Costspan, early: dict[str, Any], late: list[str]) -> None:
+    """`enable()` while enabled: the first call of a program that was switched on from outside adds what still can be added."""
+    if not running.from_outside:
+        guard.warn_once("enable", "enable() was called again; the first call stays in force, disable() first to change it")
+        return
+    running.from_outside = False
+    changes: dict[str, Any] = {}
+    if early["summary"] is not None:
+        changes["summary"] = "on" if early["summary"] else "off"
+    if early["record_dir"] is not None:
+        changes["record_dir"] = Path(early["record_dir"])
+    if early["ask_stream_usage"] is not None:
+        changes["ask_stream_usage"] = SWITCH.ask_stream_usage = early["ask_stream_usage"]
+    running.settings = replace(running.settings, **changes)
+    running.on_run = early["on_run"] or running.on_run
+    _attach_sinks(running)
+    if late:
+        guard.warn_once(
+            "enable",
+            f"costspan was switched on before the program (costspan run, opentelemetry-instrument): too late for enable()'s "
+            f"{', '.join(late)}: set the environment variable instead, or start the program without",
+        )
+
+
+def _attach_sinks(running: Costspan) -> None:
+    """Who gets the runs that end from now on, and whether the calls outside of any run are summed up."""
+    from costspan.account.outside import Outside
+
+    settings, pipeline = running.settings, running.pipeline
+    pipeline.sinks = (*_sinks(settings), *(each for each in (running.writer, running.on_run) if each is not None))
+    pipeline.ledger.keep_spans = bool(pipeline.sinks)
+    wanted = _shows_summaries(settings) or settings.record_dir is not None
+    pipeline.settling.outside = (pipeline.settling.outside or Outside()) if wanted else None
 
 
 def _settings(
@@ -137,7 +183,6 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     # Loaded here, so that `import costspan` stays light in a program that never enables it.
     from costspan.account.ledger import Ledger
     from costspan.account.meters import Meters
-    from costspan.account.outside import Outside
     from costspan.intake import sdk
     from costspan.pipeline import Pipeline
     from costspan.price.book import PriceBook
@@ -145,13 +190,12 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
     provider, ours = sdk.find_provider(tracer_provider, settings)
     book = PriceBook(settings.prices)
     writer = _writer(settings, provider)
-    sinks = tuple(_sinks(settings)) + tuple(each for each in (writer, on_run) if each is not None)
-    ledger = Ledger(keep_spans=bool(sinks))
+    ledger = Ledger()
     meters = Meters(version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None)
-    pipeline = Pipeline(book, meters, ledger, sinks=sinks, metered=_road(settings))
-    if _shows_summaries(settings) or settings.record_dir is not None:
-        pipeline.settling.outside = Outside()
+    pipeline = Pipeline(book, meters, ledger, metered=_road(settings))
     running = Costspan(settings, pipeline, provider)
+    running.writer, running.on_run = writer, on_run
+    _attach_sinks(running)
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
     SWITCH.provider = provider

@@ -30,7 +30,9 @@ class CostspanInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         unknown = sorted(set(options) - set(_OPTIONS) - _OPENTELEMETRYS)
         if unknown:
             guard.warn_once("zero code options", f"options not understood: {', '.join(unknown)}; known: {', '.join(_OPTIONS)}")
-        enable(**{name: value for name, value in options.items() if name in _OPTIONS})
+        running = enable(**{name: value for name, value in options.items() if name in _OPTIONS})
+        if running is not None:
+            running.from_outside = True
 
     def _uninstrument(self, **options: Any) -> None:  # noqa: ARG002 - the interface
         from costspan.enabling import disable

@@ -19,7 +19,9 @@ def start() -> None:
     from costspan.enabling import enable
 
     try:
-        enable()
+        running = enable()
+        if running is not None:
+            running.from_outside = True
     except CostspanError as error:
         print(f"costspan: {error}", file=sys.stderr)  # noqa: T201 - the command line's own message
         os._exit(2)
