@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from costspan import __version__
 from costspan.cli import build
+from costspan.errors import UsageError
 from costspan.report import run_json
 from made_runs import made_call, made_run
 from page_runs import team_run
@@ -117,3 +119,14 @@ def test_check_does_not_judge_by_a_price_file_that_could_not_be_used_in_full(fil
     path.write_text('[{"model": "gpt-4o", "input": "much"}]')
     monkeypatch.setenv("COSTSPAN_PRICES", str(path))
     assert code_of("check", files["a"], "--max-cost-run", "0.50") == 3
+
+
+def test_diff_checks_what_it_is_on_also_without_a_limit(files):
+    done = CliRunner().invoke(build(), ["diff", files["a"], files["b"], "--on", "money"])
+    assert isinstance(done.exception, UsageError)
+    assert "--on takes" in str(done.exception)
+
+
+def test_the_version_can_be_asked_for():
+    done = CliRunner().invoke(build(), ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"costspan {__version__}\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Annotated
 
 import typer
 
@@ -28,12 +29,24 @@ def build() -> typer.Typer:
     )
 
     @app.callback()
-    def root() -> None:
+    def root(
+        _: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print costspan's version and end.")
+        ] = False,
+    ) -> None:
         """What did that AI agent's run cost, and why?"""
 
     for name in COMMANDS:
         importlib.import_module(f"costspan.cli.{name}").register(app)
     return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from costspan import __version__
+
+        print(f"costspan {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ def compare(
 
     if as_json and as_markdown:
         raise UsageError("give --json or --markdown, not both")
+    diff.check_measure(on)
     limit = diff.read_limit(fail_over, on) if fail_over is not None else None
     sides = []
     partial = False

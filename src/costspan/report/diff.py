@@ -112,11 +112,16 @@ def diff(before: Side, after: Side) -> Diff:
     return Diff(before, after, Change("total", before.totals, after.totals), changes)
 
 
-def read_limit(text: str, measure: str) -> Limit:
-    """`10%` or `0%` is a share, `$0.05` or `0.05` an amount of the measure. Raises UsageError for anything else."""
+def check_measure(measure: str) -> None:
+    """Raises UsageError for a measure that nothing is compared by."""
     if measure not in MEASURES:
         message = f"--on takes {', '.join(MEASURES)}; not {measure!r}"
         raise UsageError(message)
+
+
+def read_limit(text: str, measure: str) -> Limit:
+    """`10%` or `0%` is a share, `$0.05` or `0.05` an amount of the measure. Raises UsageError for anything else."""
+    check_measure(measure)
     plain = text.strip().removeprefix("$").removesuffix("%").strip()
     try:
         value = Decimal(plain)
