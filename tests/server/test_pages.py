@@ -194,3 +194,10 @@ def test_a_run_is_found_by_its_trace_once_a_span_further_out_has_come(served):
 
 def test_pages_are_behind_the_gate(served):
     assert served.client.get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_an_address_that_is_none_is_answered_for_people_and_for_programs(served):
+    people = served.client.get("/nowhere", headers={"accept": "text/html"})
+    assert (people.status_code, "There is no page at this address" in people.text, "/runs" in people.text) == (404, True, True)
+    program = served.client.post("/v1/traces", headers={"accept": "*/*"})
+    assert (program.status_code, program.text.startswith("costspan: nothing at this address")) == (404, True)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from costspan.server import pages
-from costspan.server.rendering import piece
+from costspan.server.rendering import missing, piece
 from costspan.server.security import COOKIE, LOGIN_PATH, Gate, session_of
 
 if TYPE_CHECKING:
@@ -37,9 +37,19 @@ def create_app(context: Context) -> Starlette:
             *pages.routes(),
         ],
         middleware=[Middleware(Gate, token=token, hosts=(context.options.host,), page=True)],
+        exception_handlers={404: _nowhere},
     )
     app.state.context = context
     return app
+
+
+def _nowhere(request: Request, _: Exception) -> Response:
+    """No such address: a page for people, a line for programs (an exporter that has the wrong port logs it)."""
+    if "text/html" in request.headers.get("accept", ""):
+        return missing("There is no page at this address")
+    return PlainTextResponse(
+        "costspan: nothing at this address; pages start at /, OTLP has a port of its own (4318, 4317)\n", 404
+    )
 
 
 def _alive(_: Request) -> Response:
