@@ -56,6 +56,11 @@ class Handler(BaseCallbackHandler):
 
     run_inline = True
     raise_error = False
+    # Plain values: LangChain asks for them at every event, so at every chunk of a stream, and has properties for them.
+    ignore_llm = False
+    ignore_chain = False
+    ignore_chat_model = False
+    ignore_retriever = False
 
     def __init__(self) -> None:
         self.entries: dict[UUID, Entry] = {}
@@ -264,7 +269,7 @@ class Handler(BaseCallbackHandler):
 
     @guard.guarded("langchain.on_llm_new_token")
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note when the first chunk came; nothing else is done per chunk, unless estimates are switched on."""
+        """Note when the first chunk came. Later ones matter only to estimates, and seldom come here (see `langchain_context`)."""
         entry = self.entries.get(run_id)
         if entry is None:
             return

@@ -55,7 +55,10 @@ def points(handler: Handler) -> list[Point]:
     """Everything that is wrapped; missing ones are skipped, since versions and installations differ."""
     contexts = functools.partial(_wrap_set_config_context, handler)
     chat, llms = "langchain_core.language_models.chat_models", "langchain_core.language_models.llms"
+    managers = "langchain_core.callbacks.manager"
     return [
+        Point(managers, "CallbackManagerForLLMRun.on_llm_new_token", functools.partial(_wrap_token, handler)),
+        Point(managers, "AsyncCallbackManagerForLLMRun.on_llm_new_token", functools.partial(_wrap_async_token, handler)),
         Point("langchain_core.runnables.base", "set_config_context", contexts),
         Point("langchain_core.runnables.fallbacks", "set_config_context", contexts),
         Point("langchain_core.tools.base", "set_config_context", contexts),
@@ -73,6 +76,35 @@ def points(handler: Handler) -> list[Point]:
         Point(chat, "BaseChatModel._iter_v2_events", functools.partial(_wrap_events, handler)),
         Point(chat, "BaseChatModel._aiter_v2_events", functools.partial(_wrap_async_events, handler)),
     ]
+
+
+def _wrap_token(handler: Handler, original: Any) -> Any:
+    """Spare a stream the way to a handler that has heard the first chunk and wants no more, where it is the only one."""
+    entries = handler.entries
+
+    @functools.wraps(original)
+    def on_llm_new_token(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(self.handlers) == 1 and self.handlers[0] is handler:
+            entry = entries.get(self.run_id)
+            if entry is not None and entry.first_token_ns and entry.heard is None:
+                return None
+        return original(self, *args, **kwargs)
+
+    return on_llm_new_token
+
+
+def _wrap_async_token(handler: Handler, original: Any) -> Any:
+    entries = handler.entries
+
+    @functools.wraps(original)
+    async def on_llm_new_token(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(self.handlers) == 1 and self.handlers[0] is handler:
+            entry = entries.get(self.run_id)
+            if entry is not None and entry.first_token_ns and entry.heard is None:
+                return None
+        return await original(self, *args, **kwargs)
+
+    return on_llm_new_token
 
 
 @guard.guarded("langchain.attach")
