@@ -47,7 +47,8 @@ def counted(count: int | None, known: Evidence) -> str:
     if not known.calls:
         return "0"
     if count is None:
-        return UNKNOWN
+        # What was refused is known to have used nothing, as it is known to cost nothing.
+        return "0" if known.refused_calls == known.calls else UNKNOWN
     return f"{tilde(known)}{tokens(count)}{'+?' if known.missing_calls else ''}"
 
 
@@ -88,4 +89,6 @@ def call_cost(call: Call) -> str:
 
 def call_tokens(call: Call, count: int | None) -> str:
     """One of a call's counts."""
+    if count is None and call.refused:
+        return "0"
     return UNKNOWN if count is None else f"{'~' if call.usage.source == 'estimated' else ''}{tokens(count)}"
