@@ -207,7 +207,10 @@ def wrap_process(original: Any) -> Any:
 
     @functools.wraps(original)
     def _process_response_data(self: Any, *args: Any, **kwargs: Any) -> Any:
-        seen(kwargs)
+        data = kwargs.get("data")
+        # Nearly all of a message's events are pieces of text, which come after one that tells and are estimates' matter alone.
+        if type(data) is not dict or data.get("type") != "content_block_delta" or SWITCH.estimate:
+            seen(kwargs)
         return original(self, *args, **kwargs)
 
     return _process_response_data
