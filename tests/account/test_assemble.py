@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from account_cases import PRICE, Trace, make
-from costspan.account.assemble import Assembled, assemble
+from costspan.account.assemble import Assembled, assemble, noted
 from costspan.account.totals import Tally
 from costspan.records import AGENT, MONEY, RUN, STEP, TOOL, ZERO, Run, Totals
 
@@ -327,3 +327,10 @@ def test_the_same_input_gives_the_same_record(scopes: tuple[str, str]) -> None:
     for scope in scopes:
         trace.call(0, 10, (1, 1), parent=run, scope=scope)
     assert assemble(trace.spans, make=make) == assemble(trace.spans[::-1], make=make)
+
+
+def test_notes_about_one_span_and_about_several_have_their_own_words():
+    assert [noted(count, "came twice and was counted once") for count in (1, 2000)] == [
+        "1 span came twice and was counted once",
+        "2,000 spans came twice and were counted once",
+    ]

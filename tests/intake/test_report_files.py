@@ -125,3 +125,14 @@ def test_a_model_call_of_any_time_has_a_day_or_none(tmp_path: Path) -> None:
     report, _ = reported(build.save(tmp_path / "a", build.to_json(request)), by=("day",))
     assert report.totals.calls == 2
     assert None in {group.key[0] for group in report.groups}
+
+
+def test_oddities_of_several_traces_are_summed_in_the_words_for_several(tmp_path: Path) -> None:
+    paths = [
+        build.save(
+            tmp_path / f"{trace}.json", build.to_json(build.request(*(build.chat(n, trace=trace, parent=99) for n in calls)))
+        )
+        for trace, calls in ((1, (1,)), (2, (2, 3)))
+    ]
+    assert reported(*paths)[0].notes == ("3 spans name parents that are not here: their owners may be incomplete",)
+    assert reported(paths[0])[0].notes == ("1 span names a parent that is not here: its owner may be incomplete",)

@@ -8,7 +8,7 @@ or to `unattributed`; a run's total is the sum of these, and the sum of everythi
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.account.fold import fold
 from costspan.account.owner import dissolve, hinted, lone_owner, units
@@ -145,6 +145,23 @@ def _with_duplicates(
     return replace(call, duplicates=tuple(told))
 
 
+ODDITIES: Final = {
+    "never ended: its time is unknown": "never ended: their time is unknown",
+    "ended before it began: the clock jumped": "ended before they began: the clock jumped",
+    "names a parent that is not here: its owner may be incomplete": (
+        "name parents that are not here: their owners may be incomplete"
+    ),
+    "was its own ancestor: that link was cut": "were their own ancestors: those links were cut",
+    "came twice and was counted once": "came twice and were counted once",
+}
+"""What is odd about a span, and the words for several of them."""
+
+
+def noted(count: int, oddity: str) -> str:
+    """The line about so many spans; `oddity` is a key of `ODDITIES`."""
+    return f"1 span {oddity}" if count == 1 else f"{count:,} spans {ODDITIES[oddity]}"
+
+
 def _notes(tree: Tree) -> tuple[str, ...]:
     open_spans = backwards = 0
     for place in tree.order:
@@ -152,15 +169,5 @@ def _notes(tree: Tree) -> tuple[str, ...]:
         if reading is not None:
             open_spans += not record.end_ns
             backwards += 0 < record.end_ns < record.start_ns
-    counts = (
-        (open_spans, "never ended: its time is unknown", "never ended: their time is unknown"),
-        (backwards, "ended before it began: the clock jumped", "ended before they began: the clock jumped"),
-        (
-            tree.missing,
-            "names a parent that is not here: its owner may be incomplete",
-            "name parents that are not here: their owners may be incomplete",
-        ),
-        (tree.cycles, "was its own ancestor: that link was cut", "were their own ancestors: those links were cut"),
-        (len(tree.repeated), "came twice and was counted once", "came twice and were counted once"),
-    )
-    return tuple(f"{count} span {one}" if count == 1 else f"{count} spans {many}" for count, one, many in counts if count)
+    counts = (open_spans, backwards, tree.missing, tree.cycles, len(tree.repeated))
+    return tuple(noted(count, one) for count, one in zip(counts, ODDITIES, strict=True) if count)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from costspan.account.assemble import assemble
+from costspan.account.assemble import ODDITIES, assemble, noted
 from costspan.account.booking import make_call
 from costspan.account.totals import Tally
 from costspan.errors import UsageError
@@ -36,6 +36,8 @@ BY: Final = ("agent", "model", "tool", "day", "workflow", "provider")
 """What calls can be grouped by. `tool` is the tool inside which a call was made, `day` the UTC day on which it began."""
 _CYCLE: Final = "own ancestor"
 """Of the oddities that `assemble` notes, the one that no correct program produces."""
+_ONE: Final = {f"spans {many}": f"span {one}" for one, many in ODDITIES.items()}
+"""The words about one span, by those about several: traces are summed, each has its own count."""
 _BATCHES_BETWEEN: Final = 500
 """Batches between two looks for garbage, which cost as much as reading: in between some 60 MB gather."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -161,7 +163,7 @@ class _Reporter:
         self._report.duplicates.update(found.duplicates)
         for note in found.notes:
             count, _, text = note.partition(" ")
-            self._notes[text] += int(count)
+            self._notes[_ONE.get(text, text)] += int(count.replace(",", ""))
 
     def _run(self, run: Run) -> None:
         self._report.runs += 1
@@ -203,7 +205,8 @@ class _Reporter:
         groups = [Group(key, tally.freeze()) for key, tally in self._groups.items()]
         report.groups = tuple(sorted(groups, key=_dearest_first if "day" not in self._by else _in_order))
         for text, count in self._notes.items():
-            note = f"{count:,} {text}"
+            oddity = text.removeprefix("span ")
+            note = noted(count, oddity) if oddity in ODDITIES else f"{count:,} {text}"
             if _CYCLE in text:
                 report.problems.add("the traces", "", note)
             else:
