@@ -18,6 +18,7 @@ import costspan
 import grafana_queries
 import past_day
 from costspan import conventions as names
+from costspan import guard
 from costspan.account.meter_specs import SPECS
 from past_day import END, PLANNER, POLLER, RANGE, WRITER, at
 from real_prometheus import backfill, free_port, prometheus
@@ -247,6 +248,7 @@ EXPECTED: dict[tuple[str, str], list[object]] = {
 def server(tmp_path_factory):
     """A real Prometheus that holds the night, its spend ledger, and, under another job, a real instrumented run."""
     data = tmp_path_factory.mktemp("prometheus") / "data"
+    guard.reset()  # of what other tests have let fail in this process
     past_day.store(data)
     backfill(data, past_day.levels(past_day.rule_files("1m")["costspan-spend.yml"]), start=past_day.FIRST, end=END)
     return data

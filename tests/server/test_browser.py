@@ -132,8 +132,8 @@ def use_run(page, agent: str) -> None:
     fold.locator("summary").focus()
     page.keyboard.press("Enter")
     steps = fold.get_by_role("table", name=f"Steps of {agent}")
-    assert steps.get_by_role("columnheader", name="duration").is_visible()
-    assert fold.get_by_text("its own", exact=True).is_visible()
+    steps.get_by_role("columnheader", name="duration").wait_for()
+    fold.get_by_text("its own", exact=True).wait_for()
     tools = page.get_by_role("table", name="Tools")
     head = tools.get_by_role("columnheader", name="calls")
     for way in ("descending", "ascending"):
@@ -147,7 +147,7 @@ def use_run(page, agent: str) -> None:
     panel = page.get_by_role("dialog", name=re.compile("^Call 2: "))
     panel.wait_for()
     sums = panel.get_by_role("table", name="How the cost was reckoned")
-    assert sums.get_by_role("row", name=re.compile("^total")).is_visible()
+    sums.get_by_role("row", name=re.compile("^total")).wait_for()
     page.keyboard.press("Escape")
     panel.wait_for(state="detached" if page.url.startswith("file:") else "hidden")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Call 2"
@@ -158,9 +158,9 @@ def test_the_file_of_a_run_can_be_used_offline(opened, world):
     page.context.set_offline(True)
     page.goto(world.file.as_uri())
     use_run(page, "Dev")
-    assert page.locator("canvas").count() == 1
+    page.locator("canvas").wait_for()
     page.locator(".uplot").hover()
-    assert re.search(r"call \d+ at ", page.locator(".readout").inner_text())
+    until(lambda: re.search(r"call \d+ at ", page.locator(".readout").inner_text()))
 
 
 def test_a_served_run_can_be_used(opened, world):
@@ -170,7 +170,7 @@ def test_a_served_run_can_be_used(opened, world):
     page.get_by_role("status").filter(has_text="1 run").wait_for()
     page.get_by_role("table", name="Runs").locator("tbody a").first.click()
     use_run(page, "Dev")
-    assert page.locator("canvas").count() == 1
+    page.locator("canvas").wait_for()
 
 
 def test_runs_are_filtered_and_sorted_in_place(opened, world):
@@ -198,30 +198,30 @@ def test_two_runs_are_ticked_and_compared(opened, world):
         box.check()
     page.get_by_role("button", name="Compare the two ticked").click()
     whole = page.get_by_role("table", name="The whole run")
-    assert whole.get_by_role("row", name=re.compile(r"^cost \$")).is_visible()
+    whole.get_by_role("row", name=re.compile(r"^cost \$")).wait_for()
     for name in ("By agent", "By model"):
         assert page.get_by_role("table", name=name).locator("tbody tr").count()
     page.get_by_label("A", exact=True).select_option(index=3)
     page.get_by_role("button", name="Compare", exact=True).click()
     page.wait_for_url(re.compile("a="))
-    assert page.get_by_role("table", name="By agent").is_visible()
+    page.get_by_role("table", name="By agent").wait_for()
 
 
 def test_the_overview_shows_days_budgets_and_who_spent(opened, world):
     page = opened()
     page.goto(world.served.page)
-    assert page.locator("#by-day canvas").count() == 1
+    page.locator("#by-day canvas").wait_for()
     drawn = page.locator("#by-day .u-over")
     drawn.hover(position={"x": drawn.bounding_box()["width"] - 5, "y": 60})
-    assert re.search(r"\d{4}-\d\d-\d\d: \$", page.locator("#spend .readout").inner_text())
+    until(lambda: re.search(r"\d{4}-\d\d-\d\d: \$", page.locator("#spend .readout").inner_text()))
     page.get_by_text("The figures as a table").click()
     assert page.get_by_role("table", name="Spend by day").locator("tbody tr").count() >= 3
     page.get_by_role("navigation", name="Stacked by").get_by_role("link", name="agent").click()
-    assert page.locator("#spend .legend").get_by_text("Dev", exact=True).is_visible()
+    page.locator("#spend .legend").get_by_text("Dev", exact=True).wait_for()
     budget = page.get_by_role("table", name="Budgets").get_by_role("row", name=re.compile("today"))
     assert "over" in budget.inner_text()
     page.get_by_role("navigation", name="Period").get_by_role("link", name="today").click()
-    assert page.get_by_role("table", name="Latest runs").is_visible()
+    page.get_by_role("table", name="Latest runs").wait_for()
 
 
 def test_a_run_that_is_going_is_followed(opened, world):
@@ -292,16 +292,16 @@ def test_every_screen_can_be_read_without_scripts(opened, world):
     page = opened(java_script_enabled=False)
     for path in SCREENS:
         page.goto(world.served.page + path)
-        assert page.get_by_role("heading", level=1).is_visible(), path
+        page.get_by_role("heading", level=1).wait_for()
     page.goto(f"{world.served.page}/runs")
     page.get_by_label("outcome").select_option("ok")
     page.get_by_role("button", name="Filter").click()
     page.get_by_role("table", name="Runs").locator("tbody a").first.click()
     page.get_by_role("link", name="Call 1", exact=True).first.click()
-    assert page.get_by_role("heading", name=re.compile("^Call 1: ")).is_visible()
+    page.get_by_role("heading", name=re.compile("^Call 1: ")).wait_for()
     page.goto(world.file.as_uri())
     page.get_by_role("table", name="Calls", exact=True).get_by_role("link", name="Call 1", exact=True).click()
-    assert page.locator("#r0-call-1").is_visible()
+    page.locator("#r0-call-1").wait_for()
 
 
 def test_a_person_logs_in_with_the_token(opened, tmp_path):
@@ -312,7 +312,7 @@ def test_a_person_logs_in_with_the_token(opened, tmp_path):
         assert violations(page) == []
         page.get_by_label("Token").fill(token)
         page.get_by_role("button", name="Log in").click()
-        assert page.get_by_role("heading", name="Overview").is_visible()
+        page.get_by_role("heading", name="Overview").wait_for()
         page.goto("about:blank")  # before the server that it follows ends
 
 
@@ -329,7 +329,7 @@ def test_hostile_names_stay_text_on_every_screen(opened, tmp_path):
         page.get_by_role("link", name="Call 1", exact=True).first.click()
         page.get_by_role("dialog").wait_for()
         assert "<script>alert(1)</script>" in page.get_by_role("dialog").inner_text()
-        assert page.locator("canvas").count() == 1
+        page.locator("canvas").wait_for()
     page.goto(html.write([hostile_run()], tmp_path / "run.html").as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     assert page.locator("img").count() == 0

@@ -42,7 +42,8 @@ async def _changes(request: Request) -> AsyncIterator[str]:
             while time.monotonic() < ends and not await request.is_disconnected():
                 going = await asyncio.to_thread(context.live_runs)
                 now = (queries.changed(db), tuple((one.id, one.totals.calls, len(one.steps)) for one in going))
-                if before is not None and now != before:
+                # What is going may have begun between the page's own reading and this one: that is news too.
+                if now != before and (before is not None or going):
                     yield f"event: {EVENT}\ndata: {len(going)}\n\n"
                 before = now
                 await asyncio.sleep(TICK_SECONDS)
