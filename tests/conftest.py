@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from costspan import guard
 from costspan.testing import FakeProvider, Measured, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def nothing_swallowed_yet() -> None:
+    """Each test begins without what the tests before it have let fail, and hears every line that is said once."""
+    guard.reset()
 
 
 @pytest.fixture
