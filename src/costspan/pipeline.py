@@ -19,7 +19,7 @@ from costspan.account.settling import Place, Settling
 from costspan.account.waste import Asked
 from costspan.normalise import span_costspan
 from costspan.readings import Reading, SpanRecord
-from costspan.records import AGENT, CALL, REMOTE, RUN, TOOL, Call, Owner, Run
+from costspan.records import AGENT, CALL, REMOTE, RUN, TOOL, Call, Owner, Run, span_hex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -214,7 +214,7 @@ def call_attributes(call: Call, *, metered: str | None) -> dict[str, str | int |
 def _end_of_unit(unit: Unit, ended_ns: int) -> End:
     failed = c.ERROR_TYPE in unit.attributes
     ended = span_costspan.outcome(unit.attributes, error=False) if failed else "ok"
-    return End(f"{unit.span.get_span_context().span_id:016x}", unit.started_ns, ended_ns, ended)
+    return End(span_hex(unit.span.get_span_context().span_id), unit.started_ns, ended_ns, ended)
 
 
 def _bare(run: RunState, node: Node, end: End) -> Ended:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
 from costspan.account.waste import Asked
-from costspan.records import AGENT, MONEY, ZERO, ActiveRun
+from costspan.records import AGENT, MONEY, ZERO, ActiveRun, trace_hex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ class RunState:
         self.id = run_id
         self.workflow = workflow
         self.trace_id = trace_id
-        self.trace_hex = f"{trace_id:032x}"
+        self.trace_hex = trace_hex(trace_id)
         self.started_ns = started_ns
         self.spans: list[tuple[SpanRecord, Reading | None]] = []
         self.calls: dict[int, Call] = {}

@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from costspan import conventions as c
 from costspan import guard
+from costspan.instrument.span_write import write
 from costspan.normalise.span_costspan import CANCELLING
 from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
 
@@ -48,8 +49,8 @@ class Unit:
     """One open span of ours: what it is, whose it is, and the Context that makes it current."""
 
     __slots__ = (
-        "__weakref__", "attributes", "context", "kind", "name", "owner", "parent", "run_id", "span", "started_ns", "state",
-        "told",
+        "__weakref__", "attributes", "context", "kind", "late", "name", "owner", "parent", "run_id", "span", "started_ns",
+        "state", "told",
     )  # fmt: skip
 
     def __init__(self, kind: str, name: str | None, parent: Unit | None, attributes: dict[str, AttributeValue]) -> None:
@@ -57,6 +58,8 @@ class Unit:
         self.name = name
         self.parent = parent
         self.attributes = attributes
+        self.late: dict[str, AttributeValue] = {}
+        """Those of the attributes that the span gets when it ends: what no sampler decides by is written once, all together."""
         self.started_ns = 0
         # Not `uuid4`: the same number of random bits for a tenth of the work.
         self.run_id: str = os.urandom(16).hex() if parent is None else parent.run_id
@@ -143,6 +146,8 @@ def owner_of(kind: str, name: str | None, outer: Owner) -> Owner:
     return outer
 
 
+_OF_REQUEST: Final = (c.REQUEST_LENGTHS, c.REQUEST_HASH)
+"""What a hook knows of a request that no sampler decides by."""
 _OPERATION: Final = {RUN: c.INVOKE_WORKFLOW, AGENT: c.INVOKE_AGENT, TOOL: c.EXECUTE_TOOL}
 """A step has no operation name: the convention knows none, and nothing of ours squats `gen_ai.`."""
 _NAME_ATTRIBUTE: Final = {RUN: c.WORKFLOW_NAME, AGENT: c.AGENT_NAME, TOOL: c.TOOL_NAME, STEP: c.STEP}
@@ -150,15 +155,18 @@ _NAME_ATTRIBUTE: Final = {RUN: c.WORKFLOW_NAME, AGENT: c.AGENT_NAME, TOOL: c.TOO
 
 def _begin_call(unit: Unit, base: Context) -> str:
     """The owner of a call, its attributes and the title of its span."""
-    attrs, outer = unit.attributes, NOBODY if unit.parent is None else unit.parent.owner
+    attrs, late, outer = unit.attributes, unit.late, NOBODY if unit.parent is None else unit.parent.owner
     if outer.agent is None and c.AGENT_NAME in attrs:
         # A caller may know better than the enclosing spans (a plain graph node that makes calls acts as an agent).
         outer = outer._replace(agent=str(attrs[c.AGENT_NAME]) or None)
     unit.owner = outer
-    attrs[c.KIND] = CALL
-    attrs[c.RUN_ID] = unit.run_id
+    late[c.KIND] = CALL
+    late[c.RUN_ID] = unit.run_id
+    for name in _OF_REQUEST:
+        if name in attrs:
+            late[name] = attrs.pop(name)
     if outer is not NOBODY:
-        _note_owner(attrs, outer)
+        _note_owner(unit, outer)
     made = base.get(CALLS_MADE)
     if isinstance(made, list):
         made.append(unit)
@@ -168,31 +176,35 @@ def _begin_call(unit: Unit, base: Context) -> str:
 
 def _begin_scope(unit: Unit) -> str:
     """The same for a run, agent, step or tool: what runs inside is owned by it, itself by what is around it."""
-    attrs, outer, kind, name = unit.attributes, NOBODY if unit.parent is None else unit.parent.owner, unit.kind, unit.name
+    attrs, late, outer = unit.attributes, unit.late, NOBODY if unit.parent is None else unit.parent.owner
+    kind, name = unit.kind, unit.name
     unit.owner = owner_of(kind, name, outer)
-    attrs[c.KIND] = kind
-    attrs[c.RUN_ID] = unit.run_id
+    late[c.KIND] = kind
+    late[c.RUN_ID] = unit.run_id
     operation = attrs.get(c.OPERATION_NAME) or _OPERATION.get(kind)
     if operation is not None:
         attrs[c.OPERATION_NAME] = operation
     if outer is not NOBODY:
-        _note_owner(attrs, outer)
+        _note_owner(unit, outer)
     if not name:
         return str(operation or kind)
-    attrs[_NAME_ATTRIBUTE[kind]] = name
+    called = _NAME_ATTRIBUTE[kind]
+    attrs[called] = name
+    late.pop(called, None)
     return f"{operation or kind} {name}"
 
 
-def _note_owner(attrs: dict[str, AttributeValue], owner: Owner) -> None:
+def _note_owner(unit: Unit, owner: Owner) -> None:
     workflow, agent, step, tool = owner
+    late = unit.late
     if workflow:
-        attrs[c.WORKFLOW_NAME] = workflow
+        late[c.WORKFLOW_NAME] = workflow
     if agent:
-        attrs[c.AGENT_NAME] = agent
-    if step:
-        attrs.setdefault(c.STEP, step)
+        late[c.AGENT_NAME] = agent
+    if step and c.STEP not in unit.attributes:
+        late[c.STEP] = step
     if tool:
-        attrs[c.TOOL] = tool
+        late[c.TOOL] = tool
 
 
 class Spans:
@@ -228,6 +240,7 @@ class Spans:
             title, span_kind = _begin_scope(unit), SpanKind.INTERNAL
         # By position: OpenTelemetry's API fixes the order, and names cost on the way of every call.
         unit.span = span = self.tracer.start_span(title, base, span_kind, unit.attributes, (), started_ns)
+        unit.attributes.update(unit.late)
         unit.context = Context({**base, _SPAN_KEY: span, UNIT: unit})
         self._tell_opened(unit)
         opened = self._open
@@ -251,15 +264,15 @@ class Spans:
         span = unit.span
         if isinstance(error, SystemExit) and not error.code:
             error = None  # a program that ends well by sys.exit()
-        final: dict[str, AttributeValue] = dict(attributes) if attributes else {}
+        final = unit.late
+        if attributes:
+            final.update(attributes)
         if error is not None:
             final[c.ERROR_TYPE] = error_name(error)
-        if final:
-            unit.attributes.update(final)
+        unit.attributes.update(final)
         try:
             final.update(self._ask_closing(unit, ended_ns) or ())
-            if final:
-                span.set_attributes(final)
+            write(span, final)
             if error is not None and not is_cancel(error):
                 span.set_status(Status(StatusCode.ERROR, str(final[c.ERROR_TYPE])))
         finally:
