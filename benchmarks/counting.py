@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TOOL = (ord("C") << 24) + (ord("T") << 16)
-ZERO_STATS = _TOOL + 1
 DUMP_STATS_AT = _TOOL + 3
 START_INSTRUMENTATION = _TOOL + 4
 STOP_INSTRUMENTATION = _TOOL + 5
@@ -62,18 +61,23 @@ class Counter:
         self._call(ctypes.addressof(block))
 
     def start(self) -> None:
+        """Count from here on. By a dump and not by setting to zero, which spoils the counts of other threads."""
         self._request(START_INSTRUMENTATION)
-        self._request(ZERO_STATS)
+        self._dump("before")
 
     def stop(self) -> int:
-        """The instructions since `start`."""
-        reason = ctypes.create_string_buffer(b"block")
-        self._request(DUMP_STATS_AT, ctypes.addressof(reason))
+        """The instructions since `start`, of all threads, those included that began and ended meanwhile."""
+        self._dump("counted")
         self._request(STOP_INSTRUMENTATION)
-        found = sorted(self._folder.glob("callgrind.out*"), key=lambda path: path.stat().st_mtime_ns)
         total = 0
-        for path in found:
-            match = re.search(r"^(?:summary|totals): (\d+)", path.read_text(errors="replace"), re.MULTILINE)
-            total += int(match.group(1)) if match else 0
+        for path in self._folder.glob("callgrind.out*"):
+            text = path.read_text(errors="replace")
+            match = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
+            if match and "Client Request: counted" in text:
+                total += int(match.group(1))
             path.unlink()
         return total
+
+    def _dump(self, name: str) -> None:
+        reason = ctypes.create_string_buffer(name.encode())
+        self._request(DUMP_STATS_AT, ctypes.addressof(reason))

@@ -118,6 +118,43 @@ def test_a_pipeline_takes_few_more_instructions_than_the_floor(importable, tmp_p
     assert added["costspan"] / added["floor"] < RATIO_MAX, added
 
 
+_THREADS = """
+import json, sys, threading
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import counting
+def work():
+    return sum(number for number in range(20_000))
+def in_threads():
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+counter = counting.Counter(Path(sys.argv[2]))
+counted = []
+for _ in range(2):  # the second time, threads run in the slots of those that have ended
+    for run in (lambda: [work() for _ in range(4)], in_threads):
+        run()
+        counter.start()
+        run()
+        counted.append(counter.stop())
+print(json.dumps(counted))
+"""
+
+
+def test_instructions_of_threads_that_have_ended_are_counted(importable, tmp_path):
+    import counting
+
+    if counting.available() is None:
+        pytest.skip("valgrind counts instructions: apt-get install valgrind")
+
+    counted = json.loads(run(*counting.command(tmp_path), sys.executable, "-c", _THREADS, str(BENCHMARKS), str(tmp_path)))
+
+    inline, threads, again, threads_again = counted
+    assert again == pytest.approx(inline, rel=0.05)
+    assert threads == pytest.approx(inline, rel=0.2)
+    assert threads_again == pytest.approx(inline, rel=0.2)
+
+
 def test_a_missed_goal_is_named(importable):
     import goals
 
