@@ -145,7 +145,8 @@ def test_absurd_arguments_never_raise():
     assert cost("openai", ["gpt-4o"]) == "invalid_usage"
     assert cost({}, "gpt-4o") == "invalid_usage"
     assert cost("openai", "gpt-4o", at=None) == "invalid_usage"
-    assert cost("openai", "gpt-4o", fees={"web_search": -1}) == "invalid_usage"
+    for fees in ({"web_search": -1}, "web_search", [1], 3):
+        assert cost("openai", "gpt-4o", fees=fees) == "invalid_usage"
     assert cost("openai", "gpt-4o", service_tier=7) == Decimal("0.0035")
     assert cost("openai", 7) == "unknown_model"
     assert BOOK.canonical([], {}) == (None, None)

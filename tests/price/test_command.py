@@ -101,6 +101,67 @@ def test_unreadable_lines_are_named_and_the_others_priced(run):
     assert "line 4" in done.stderr
 
 
+GOOD = {"id": 1, "provider": "openai", "model": "gpt-4o", "at": "2026-11-20", "usage": {"input_tokens": 1000}}
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ({"usage": None}, "usage must be an object"),
+        ({"usage": {"tokens": 1}}, "unknown count 'tokens'"),
+        ({"usage": {"input_tokens": -1}}, "input tokens are negative (-1)"),
+        ({"usage": {"input_tokens": 1e400}}, "not a whole number"),
+        ({"usage": {"input_tokens": 1, "cache_read": 2}}, "exceed input tokens (1)"),
+        ({"at": "yesterday"}, "at is 'yesterday'"),
+        ({"at": 1790000000}, "at is 1790000000"),
+        ({"batch": "yes"}, "batch is 'yes', not true or false"),
+        ({"fees": "web_search"}, "fees are 'web_search'"),
+        ({"model": ["gpt-4o"]}, "wrong type"),
+    ],
+    ids=str,
+)
+def test_a_call_that_makes_no_sense_is_told_in_one_line_and_the_others_are_priced(run, bad, why):
+    lines = "\n".join(json.dumps(call) for call in (GOOD, {**GOOD, **bad}, GOOD))
+    done = run("--batch", "-", "--json", stdin=lines)
+    assert [json.loads(line)["cost_usd"] for line in done.stdout.splitlines()] == ["0.0025", None, "0.0025"]
+    assert done.stderr.startswith("costspan: line 2 is left unpriced: ")
+    assert why in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_line_nested_too_deeply_is_named_and_the_others_priced(run):
+    deep = '{"usage": ' + "[" * 200_000 + "]" * 200_000 + "}"
+    done = run("--batch", "-", "--json", stdin=f"{deep}\n{json.dumps(GOOD)}")
+    assert done.exit_code == 1
+    assert [json.loads(line)["cost_usd"] for line in done.stdout.splitlines()] == [None, "0.0025"]
+    assert "line 1 is not a JSON object" in done.stderr
+
+
+@pytest.mark.parametrize("way", ["file", "stdin"])
+def test_a_byte_order_mark_windows_line_ends_and_bytes_that_are_no_text_are_no_trouble(run, tmp_path, way):
+    line = json.dumps(GOOD).encode()
+    data = b"\xef\xbb\xbf" + line + b"\r\n\r\n" + line + b"\r\n\xff\xfe\r\n" + line
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes(data)
+    done = run("--batch", str(path), "--json") if way == "file" else run("--batch", "-", "--json", stdin=data)
+    assert [json.loads(line)["cost_usd"] for line in done.stdout.splitlines()] == ["0.0025", "0.0025", None, "0.0025"]
+    assert (done.exit_code, done.stderr) == (1, "costspan: line 4 is not a JSON object; it is left unpriced\n")
+
+
+def test_any_id_fits_into_one_row_of_the_table(run):
+    lines = "\n".join(json.dumps({**GOOD, "id": name}) for name in ("\ud800x", "a\nb", "\x1b[31mred", None, ["l"]))
+    done = run("--batch", "-", stdin=lines)
+    assert (done.exit_code, done.exception) == (0, None)
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == ["x", "a b", "red", "None", "['l']"]
+
+
+def test_a_price_file_may_begin_with_a_byte_order_mark(run, monkeypatch, tmp_path):
+    path = tmp_path / "prices.json"
+    path.write_text('[{"provider": "acme", "model": "house", "input": 1, "output": 1}]', encoding="utf-8-sig")
+    monkeypatch.setenv("COSTSPAN_PRICES", str(path))
+    assert "  $0.00001  (override: " in run("house", "--provider", "acme", "--input", "10").stdout
+
+
 def test_a_batch_without_json_is_a_table(run):
     line = json.dumps({"id": "a", "provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 1000}, "batch": True})
     done = run("--batch", "-", stdin=line)

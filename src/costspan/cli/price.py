@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
@@ -12,6 +13,7 @@ import typer
 
 from costspan.cli.plain import plain
 from costspan.errors import InputError, UsageError
+from costspan.report.names import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -124,7 +126,7 @@ def price_case(book: PriceBook, case: Mapping[str, Any]) -> tuple[dict[str, Any]
             model=case.get("model"),
             at_ns=time_ns(case.get("at")),
             service_tier=case.get("service_tier"),
-            batch=case.get("batch") is True,
+            batch=_yes_or_no(case.get("batch"), "batch"),
             fees=case.get("fees"),
         )
     except InputError as error:
@@ -160,6 +162,13 @@ def usage_of(raw: object) -> Usage:
     return Usage(**{"input_tokens": 0, "output_tokens": 0, **{_FIELDS[name]: value for name, value in raw.items()}})
 
 
+def _yes_or_no(value: object, what: str) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is True
+    message = f"{what} is {value!r:.40}, not true or false"
+    raise InputError(message)
+
+
 def time_ns(at: object) -> int:
     """An ISO 8601 date or time (UTC where it does not say) in nanoseconds since the epoch; None means now."""
     from costspan.price.schedule import to_ns
@@ -174,26 +183,37 @@ def time_ns(at: object) -> int:
 
 
 def price_lines(book: PriceBook, lines: Iterable[str]) -> Iterator[tuple[dict[str, Any], bool]]:
-    """(answer, readable) for each line that is not blank; a line that is no JSON object is answered too, with its number."""
+    """(answer, readable) for each line that is not blank; a line that is no JSON object is answered too.
+
+    What makes no sense is told on stderr, one line each, with the line's number.
+    """
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        try:
-            case = json.loads(line)
-        except ValueError:
-            case = None
-        if isinstance(case, dict):
-            yield price_case(book, case)[0], True
-        else:
+        case = _object(line)
+        if case is None:
             print(f"costspan: line {number} is not a JSON object; it is left unpriced", file=sys.stderr)
             yield {"id": None, "cost_usd": None, "price_source": "unknown", "price_ref": None, "reason": "invalid_usage"}, False
+            continue
+        answer, priced = price_case(book, case)
+        if answer["reason"] == "invalid_usage":
+            print(f"costspan: line {number} is left unpriced: {getattr(priced, 'detail', '')}", file=sys.stderr)
+        yield answer, True
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        case = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return case if isinstance(case, dict) else None
 
 
 def _price_file(book: PriceBook, path: Path, *, as_json: bool) -> int:
     if str(path) == "-":
-        return _print_lines(book, sys.stdin, as_json=as_json)
+        return _print_lines(book, TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace"), as_json=as_json)
     try:
-        lines = path.open(encoding="utf-8", errors="replace")
+        lines = path.open(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}); give a file with one JSON object per line"
         raise InputError(message) from None
@@ -207,10 +227,12 @@ def _print_lines(book: PriceBook, lines: TextIO, *, as_json: bool) -> int:
         all_readable = all_readable and readable
         if as_json:
             print(json.dumps(answer))
-        elif answer["cost_usd"] is None:
-            print(f"{answer['id']}\tunknown\t{answer['reason']}")
+            continue
+        name = clean(str(answer["id"]), ascii_only=True)
+        if answer["cost_usd"] is None:
+            print(f"{name}\tunknown\t{answer['reason']}")
         else:
-            print(f"{answer['id']}\t{answer['cost_usd']}\t{answer['price_ref']} ({answer['price_source']})")
+            print(f"{name}\t{answer['cost_usd']}\t{clean(answer['price_ref'], ascii_only=True)} ({answer['price_source']})")
     return 0 if all_readable else 1
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from costspan.normalise.partition import partition
 from costspan.records import MONEY, ZERO, Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from decimal import Decimal
 
     from costspan.price.rates import Rates, Vector
@@ -117,7 +117,11 @@ _RATE = {
 def _fee(rates: Rates, fees: Mapping[str, int] | None) -> Decimal:
     """The price of the call as such and of its paid extras; an extra that the table has no price for adds nothing."""
     total = rates.request_usd
-    for name, uses in (fees or {}).items():
+    named = fees or {}
+    if not isinstance(named, Mapping):
+        message = f"fees are {fees!r:.40}, not uses by name"
+        raise ValueError(message)  # noqa: TRY004 - whatever is wrong with a call is told in one way
+    for name, uses in named.items():
         price = rates.fees.get(name)
         if price is None:
             continue

@@ -159,7 +159,7 @@ def read_overrides(path: Path) -> PriceList:
     Raises SettingsError, one line too, when the file as a whole cannot be used.
     """
     try:
-        raw = decode(path.read_text(encoding="utf-8"))
+        raw = decode(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         message = f"price file {path}: cannot be read ({error.strerror}); check COSTSPAN_PRICES"
         raise SettingsError(message) from None
