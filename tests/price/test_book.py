@@ -106,6 +106,14 @@ def test_unknown_models_are_never_zero_and_say_what_to_do():
         ("openai", "gpt-oss-20b", "unknown_model"),
         ("google", "gemini-2.5-pro-ultra", "unknown_model"),
         ("azure_ai", "DeepSeek-R1", "unknown_model"),
+        ("azure", "my-o4-mini-deployment", "unknown_model"),
+        ("azure", "o4-mini-deep-research", "unknown_model"),
+        ("azure_ai", "claude-sonnet-4-5-prod", "unknown_model"),
+        ("moonshot", "kimi-k2.5-mega", "unknown_model"),
+        ("deepseek", "deepseek-v4-flash-turbo", "unknown_model"),
+        ("vertex_ai", "claude-opus-4-5-mega", "unknown_model"),
+        ("aws.bedrock", "us.amazon.nova-pro-mega-v1:0", "unknown_model"),
+        ("aws.bedrock", "arn:aws:bedrock:us-east-1:1:custom-model/amazon.nova-lite-v1:0/abc", "unknown_model"),
         ("openai", "whisper-1", "unknown_model"),
     ],
 )
@@ -196,6 +204,16 @@ def test_variants_of_a_name_that_the_table_lists_are_the_model():
 @GOOGLE
 def test_googles_spellings_have_one_price(provider, model):
     assert cost(provider, model) == Decimal("0.00225")
+
+
+def test_the_table_lists_some_models_by_a_part_of_their_names():
+    assert cost("cohere", "c4ai-aya-expanse-32b") == Decimal("0.00065")
+    assert cost("vertex_ai", "anthropic/claude-opus-4-5@20251101") == cost("anthropic", "claude-opus-4-5")
+    assert cost("bedrock", "amazon.titan-text-express-v1:0:8k") == cost("bedrock", "eu-west-1/amazon.titan-text-express-v1")
+    assert cost("bedrock", "us.amazon.nova-pro-v1:0:300k") == cost("bedrock", "amazon.nova-pro-v1:0")
+    assert cost("bedrock", "qwen.qwen3-coder-30b-a3b-instruct") == cost("bedrock", "qwen.qwen3-coder-30b-a3b-v1:0")
+    assert cost("openrouter", "openai/gpt-6.1-sol-pro-20261010") == cost("openrouter", "openai/gpt-6.1-sol")
+    assert cost("openai", "omni-moderation-latest") == 0
 
 
 def test_regional_profiles_cost_more_than_global_ones():

@@ -4,7 +4,9 @@ from collections import Counter
 from datetime import date
 from importlib.resources import files
 
+from costspan.price.book import PriceBook
 from costspan.price.overlay import shipped
+from costspan.price.rates import Rates
 from costspan.price.rows import decode, read_row
 
 RAW = decode(files("costspan.price").joinpath("overlay.json").read_text(encoding="utf-8"))
@@ -44,3 +46,14 @@ def test_the_holidays_cover_the_year_of_the_list():
 def test_schedules_are_there_for_every_row_that_needs_one():
     used = {row.during for rows in shipped().rows.values() for row in rows if row.during}
     assert used <= set(shipped().schedules)
+
+
+def test_no_shipped_pattern_takes_another_model_whose_name_goes_on_with_a_word():
+    book, taken = PriceBook(), []
+    for raw in RAW["prices"]:
+        for name in raw["model"] if isinstance(raw["model"], list) else [raw["model"]]:
+            if name == "*:free" or (name.startswith("ft:") and name.endswith(":*")):
+                continue  # any model may be free at OpenRouter, any word may end a fine-tuned model's name
+            stem = name.rstrip("*").removesuffix("[0-9]").rstrip("-@:")
+            taken += [word for word in (f"{stem}-ultra", f"my-{stem}") if isinstance(book.rates(raw["provider"], word, 0), Rates)]
+    assert taken == []

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from costspan.price import table
+from costspan.price.book import PriceBook
 from costspan.price.cost import cost_of
+from costspan.price.rates import Rates
 from costspan.price.schedule import to_ns
 from costspan.records import Usage
 
@@ -124,6 +126,28 @@ def test_a_free_model_costs_nothing_and_is_known():
     rates, _ = table.rates(free, 0, None)
     assert rates is not None
     assert cost_of(rates, Usage(1000, 1000)).amount_usd == 0
+
+
+def test_no_model_takes_the_price_of_another_whose_name_it_contains():
+    book = PriceBook()
+    listed = {
+        (NAMES.get(provider.id, provider.id), name)
+        for provider, _, hit in _models()
+        for name in _told(hit)
+        if not name.endswith(":free")
+    }
+    taken = [
+        (who, longer)
+        for who, name in sorted(listed)
+        for longer in (f"{name}-ultra", f"my-{name}", f"acme.my-{name}")
+        if (who, longer) not in listed and isinstance(book.rates(who, longer, 0), Rates)
+    ]
+    assert taken == []
+    assert len(listed) > 2000
+
+
+def _told(hit):
+    return {name.rstrip("-@") for how, name in table.names(hit, "") if how != "whole"}
 
 
 @pytest.mark.parametrize("name", ["nobody", "openai-but-not-really", ""])

@@ -135,7 +135,7 @@ _CLAUDE: Final = re.compile(r"^claude-(\d)[-.](\d)-(opus|sonnet|haiku)(?=$|-|@)"
 _SIZE: Final = re.compile(r"(?:^|[-_:/])(?:\d+x)?\d+(?:\.\d+)?[bm](?:$|[-_:@])")
 
 _VERSION_WORD: Final = re.compile(
-    r"^(?:v?\d+[kmb]?|preview|exp|experimental|latest|beta|alpha|rc\d*|thinking|high|low|medium|minimal|default|global|snapshot|it|customtools)$"
+    r"^(?:v?\d+[kmb]?|preview|exp|experimental|latest|beta|alpha|rc\d*|thinking|high|low|medium|minimal|default|global|snapshot|it|instruct|customtools)$"
 )
 
 _BY_PLACE: Final[tuple[tuple[re.Pattern[str], str], ...]] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -38,10 +39,10 @@ _TIER_WORDS = {
 
 _TAGS = frozenset({"openrouter", "huggingface"})
 """Providers whose own names may end in a tag."""
-_LABS = frozenset(
-    {"openai", "anthropic", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "mistral_ai", "x_ai", "cohere"}
-)
-"""Who names new models by adding words to old names."""
+_CLOUDS = frozenset({"aws.bedrock", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai"})
+"""Who puts a region or a maker before a model's name."""
+_PLACES = re.compile(r"(?:(?:[a-z0-9]+|[a-z]{2}-gov|[a-z]{2}(?:-[a-z]+)+-\d)[./])*")
+"""Regions and makers: `us.anthropic.`, `eu-west-1/meta.`, `anthropic/`."""
 _ADVICE = "add it to the file that COSTSPAN_PRICES names (docs/prices.md)"
 
 
@@ -107,7 +108,7 @@ def _asked(provider: str | None, requested: str | None) -> tuple[Spelling, ...]:
 
 def _in_lists(way: Spelling) -> Match | None:
     """The model in our own list and in the bundled table; the id is that of the list which prices it."""
-    if way.provider is None:
+    if way.provider is None or way.model.startswith("arn:"):
         return None
     if has_local_tag(way.model) and way.provider not in _TAGS:
         return None
@@ -122,14 +123,18 @@ def _in_lists(way: Spelling) -> Match | None:
 
 
 def _is_another(way: Spelling, found: table.Found) -> bool:
-    """The table matches some names by how they begin; a name with words of its own is a model it does not know yet."""
-    if way.provider not in _LABS:
-        return False
-    listed = list(table.names(found))
-    if any(whole and name == way.model for name, whole in listed):
-        return False
-    begins = [name for name, _ in listed if way.model.startswith(name)]
-    return bool(begins) and not any(is_variant(way.model, name) for name in begins)
+    """The table matches some names by a part of them; a name with words of its own is a model that it does not know yet."""
+    told = ((_before(way.model, how, name), name) for how, name in table.names(found, way.model))
+    known = [(before, name) for before, name in told if before is not None]
+    mine = [name for before, name in known if not before or (way.provider in _CLOUDS and _PLACES.fullmatch(before))]
+    return bool(known) and not any(is_variant(way.model[way.model.index(name) :], name) for name in mine)
+
+
+def _before(model: str, how: table.How, name: str) -> str | None:
+    """What stands before a listed name in a model's name; None where the listed name says nothing about it."""
+    if how == "whole":
+        return "" if model == name else None
+    return model[: model.index(name)] if model.startswith(name) or (how == "part" and name in model) else None
 
 
 def _overridden(overrides: PriceList, found: Match, provider: str | None, rows: tuple[Row, ...]) -> Match:

@@ -6,11 +6,12 @@ background updates and its own snapshot switch are not used.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from costspan.price.rates import Rates, cliffs, vector
 from costspan.price.schedule import moment, to_ns
@@ -57,6 +58,10 @@ _CONTEXTS: Final[dict[str, dict[str, str]]] = {
 }
 
 
+How = Literal["whole", "start", "part"]
+_HOW: Final[dict[str, How]] = {"equals": "whole", "starts_with": "start", "contains": "part", "ends_with": "part"}
+
+
 class Found(NamedTuple):
     """A model of the table: ours to pass around, its insides the library's. `own` is False for a model that the provider
     resells under another provider's list (Azure sells OpenAI's)."""
@@ -100,17 +105,22 @@ def find(provider: str, model: str) -> Found | None:
     return Found(str(info.id), info, any(info is mine for mine in owner.models))
 
 
-def names(found: Found) -> Iterator[tuple[str, bool]]:
-    """The names under which the table lists a model: (name, whether it is the whole name or only how one begins)."""
-    yield found.id.lower(), False
+def names(found: Found, model: str) -> Iterator[tuple[How, str]]:
+    """The names under which the table lists a model, and whether each is a whole name, how one begins, or a part of one.
+
+    Of patterns those that spell out `model` as a whole.
+    """
+    yield "start", found.id.lower()
     waiting = [found.info.match]
     while waiting:
         clause = waiting.pop()
         waiting.extend(getattr(clause, "or_", None) or getattr(clause, "and_", None) or ())
-        if whole := getattr(clause, "equals", None):
-            yield whole.lower(), True
-        if start := getattr(clause, "starts_with", None):
-            yield start.lower(), False
+        for key, how in _HOW.items():
+            if name := getattr(clause, key, None):
+                yield how, name.lower()
+        pattern = getattr(clause, "regex", None) or ""
+        if pattern.startswith("^") and not pattern.startswith("^(?!") and pattern.endswith("$") and re.search(pattern, model):
+            yield "whole", model
 
 
 def rates(found: Found, at_ns: int, tier: str | None) -> tuple[Rates | None, bool]:
