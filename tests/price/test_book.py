@@ -238,6 +238,41 @@ def test_the_tier_comes_from_the_response_and_standard_words_change_nothing():
     assert cost("xai", "grok-4.7", batch=True) == cost("xai", "grok-4.7") * Decimal("0.8")
 
 
+def test_geminis_tiers_cost_what_google_lists():
+    cached = Usage(10_000, 1000, 8000)
+    standard = cost("gemini", "gemini-2.5-pro", cached)
+    assert standard == Decimal("0.0135")
+    for provider, word in (("gemini", "priority"), ("vertex_ai", "ON_DEMAND_PRIORITY")):
+        assert cost(provider, "gemini-2.5-pro", cached, service_tier=word) == standard * Decimal("1.8")
+    assert cost("gemini", "gemini-2.5-pro", cached, at=on(2026, 4, 1), service_tier="priority") == standard
+    for model in ("gemini-2.5-pro", "gemini-3.8-flash"):
+        batch = cost("gemini", model, cached, batch=True)
+        assert cost("gemini", model, cached, service_tier="flex") == batch
+        assert cost("vertex_ai", model, cached, service_tier="ON_DEMAND_FLEX") == batch
+    assert cost("gemini", "gemini-2.5-pro", cached, batch=True) == Decimal("0.00725"), "reads from the cache are not halved"
+    assert cost("vertex_ai", "claude-opus-5", service_tier="priority") == cost("vertex_ai", "claude-opus-5")
+
+
+def test_azure_sells_openais_tiers_at_openais_prices():
+    for tier in ("flex", "priority"):
+        priced = BOOK.price(SMALL, provider="azure", model="gpt-5", at_ns=NOON, service_tier=tier)
+        assert isinstance(priced, Cost)
+        assert priced.amount_usd == cost("openai", "gpt-5", service_tier=tier)
+        assert priced.ref.endswith(f"+{tier}")
+
+
+def test_a_tier_that_the_list_has_at_the_standard_price_is_no_cheaper():
+    for at in (NOON, on(2026, 3, 1)):
+        assert cost("openai", "gpt-3.5-turbo-1106", at=at, batch=True) == cost("openai", "gpt-3.5-turbo-1106")
+
+
+def test_fine_tuned_models_have_batch_prices_of_their_own():
+    usage = Usage(10_000, 1000, 8000)
+    assert cost("openai", "ft:gpt-4o-2024-08-06:acme::a", usage, batch=True) == Decimal("0.02415")
+    assert cost("openai", "ft:gpt-4.1-2025-04-14:acme::a", usage, batch=True) == Decimal("0.013")
+    assert cost("openai", "ft:gpt-4o-mini-2024-07-18:acme::a", usage, batch=True) == Decimal("0.0015")
+
+
 def test_the_price_row_names_the_tier_that_was_applied():
     priced = BOOK.price(SMALL, provider="openai", model="gpt-4o", at_ns=NOON, batch=True)
     assert isinstance(priced, Cost)

@@ -18,6 +18,7 @@ from costspan.normalise.model_id import (
 from costspan.price import overlay, table
 from costspan.price.overlay import PriceList, shipped
 from costspan.price.rates import Rates, vector
+from costspan.price.rows import TIERS
 from costspan.price.schedule import period
 from costspan.records import Unpriced
 
@@ -203,15 +204,26 @@ def _decide(found: Match, overrides: PriceList, at_ns: int, tier: str | None) ->
     if compiled is None:
         compiled, of_tier = overlay.rates(shipped(), found.rows, at_ns, tier)
     if compiled is None and found.found is not None:
-        compiled, of_tier = table.rates(found.found, at_ns, tier)
+        compiled, of_tier = _of_table(found, found.found, at_ns, tier)
     return _unknown(found, overrides) if compiled is None else _labelled(found, compiled, of_tier, at_ns, tier)
+
+
+def _of_table(found: Match, listed: table.Found, at_ns: int, tier: str | None) -> tuple[Rates | None, bool]:
+    """The table's rates for a tier, and whether it has them; where it has none, those of the tier that costs the same."""
+    compiled, of_tier = table.rates(listed, at_ns, tier)
+    rule = None if of_tier else _rule(found, at_ns, tier)
+    return table.rates(listed, at_ns, rule.same_as) if rule is not None and rule.same_as in TIERS else (compiled, of_tier)
+
+
+def _rule(found: Match, at_ns: int, tier: str | None) -> Row | None:
+    if tier is None or found.provider is None or found.model is None:
+        return None
+    return shipped().factor(found.provider, found.model, tier, at_ns)
 
 
 def _labelled(found: Match, compiled: Rates, of_tier: bool, at_ns: int, tier: str | None) -> Rates:
     """With the tier's factor where the list has no tier of its own, and with the name of the price row."""
-    rule = None
-    if tier is not None and not of_tier and found.provider is not None and compiled.source != "override":
-        rule = shipped().factor(found.provider, tier, at_ns)
+    rule = None if of_tier or compiled.source == "override" else _rule(found, at_ns, tier)
     if rule is not None and rule.factor is not None:
         compiled = overlay.scaled(compiled, rule.factor)
     mark = f"+{tier}" if of_tier or rule is not None else ""

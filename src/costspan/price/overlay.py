@@ -83,9 +83,13 @@ class PriceList:
             if row.during is not None:
                 yield from self.schedules[row.during].edges(at_ns)
 
-    def factor(self, provider: str, tier: str, at_ns: int) -> Row | None:
-        """What a tier costs, as a factor on the standard list, where models have no list of their own for it."""
-        return next((row for row in self.tiers if row.provider == provider and row.tier == tier and row.since_ns <= at_ns), None)
+    def factor(self, provider: str, model: str, tier: str, at_ns: int) -> Row | None:
+        """What a tier costs where models have no list of their own for it: a factor on the standard list.
+
+        `same_as` names another tier whose list, where a model has it, is this tier's too.
+        """
+        fitting = (row for row in self.tiers if row.tier == tier and row.fit(provider, model))
+        return next((row for row in fitting if row.since_ns <= at_ns), None)
 
     def _in_hours(self, row: Row, at_ns: int) -> bool:
         return row.during is None or self.schedules[row.during].active(at_ns)
@@ -132,7 +136,7 @@ def shipped() -> PriceList:
     """The prices that costspan ships, dated and with their sources."""
     raw: Any = decode(files("costspan.price").joinpath("overlay.json").read_text(encoding="utf-8"))
     prices = PriceList(
-        tiers=tuple(read_row({**tier, "model": "*", "same_as": "*"}) for tier in raw["tiers"]),
+        tiers=tuple(read_row({"same_as": "*", "model": "*", **tier}) for tier in raw["tiers"]),
         schedules={name: _schedule(given, raw["holidays"]) for name, given in raw["schedules"].items()},
         refused=tuple((row["provider"], row["model"]) for row in raw["no_price"]),
         windows=raw["windows"],

@@ -57,6 +57,8 @@ _CONTEXTS: Final[dict[str, dict[str, str]]] = {
     "fast": {"service_tier": "fast", "speed": "fast"},
 }
 
+_RESOLD: Final = frozenset({"flex", "priority"})
+"""Tiers that Azure sells at the price at which OpenAI does."""
 
 How = Literal["whole", "start", "part"]
 _HOW: Final[dict[str, How]] = {"equals": "whole", "starts_with": "start", "contains": "part", "ends_with": "part"}
@@ -146,7 +148,7 @@ def rates(found: Found, at_ns: int, tier: str | None) -> tuple[Rates | None, boo
 
 
 def _prices(found: Found, at: datetime, tier: str | None) -> tuple[Mapping[str, Any], bool]:
-    """Price keys and values in force, and whether they are the tier's.
+    """Price keys and values in force, and whether they are the tier's; a tier that changes no price is one that is known.
 
     The table records tiers from October 2026 on, providers sold them before: an earlier call pays what the tier costs
     in relation to the standard list of the tier's first recorded day.
@@ -154,29 +156,33 @@ def _prices(found: Found, at: datetime, tier: str | None) -> tuple[Mapping[str, 
     info = found.info
     standard = dict(_stated(info.get_prices(at)))
     context = _CONTEXTS.get(tier or "")
-    if context is None or not found.own:
+    if context is None or not (found.own or tier in _RESOLD):
         return standard, False
     changed = dict(standard)
     used = False
     for variant in reversed([variant for variant in info.price_variants or () if variant.when.items() <= context.items()]):
-        of_tier = dict(_stated(variant.prices))
-        if variant.constraint is not None and not variant.constraint.active(at):
+        of_tier: dict[str, Any] | None = dict(_stated(variant.prices))
+        if of_tier is not None and variant.constraint is not None and not variant.constraint.active(at):
             of_tier = _earlier(info, standard, of_tier, variant.constraint)
-        changed.update(of_tier)
-        used = used or bool(of_tier)
+        if of_tier is not None:
+            changed.update(of_tier)
+            used = True
     return changed, used
 
 
-def _earlier(info: Any, standard: Mapping[str, Any], of_tier: Mapping[str, Any], constraint: Any) -> dict[str, Any]:
-    """A tier's prices before its first recorded day, from its relation to the standard prices of that day."""
+def _earlier(info: Any, standard: Mapping[str, Any], of_tier: Mapping[str, Any], constraint: Any) -> dict[str, Any] | None:
+    """A tier's prices before its first recorded day, from its relation to the standard prices of that day.
+
+    None where the one tells nothing about the other.
+    """
     start = getattr(constraint, "start_date", None)
     if start is None:
-        return {}
+        return None
     then = dict(_stated(info.get_prices(datetime(start.year, start.month, start.day, tzinfo=UTC))))
     if then == standard:
         return dict(of_tier)
     related = {key: _related(standard.get(key), price, then.get(key)) for key, price in of_tier.items()}
-    return {key: price for key, price in related.items() if price is not None}
+    return {key: price for key, price in related.items() if price is not None} or None
 
 
 def _related(now: Any, price: Any, later: Any) -> Any:
