@@ -286,6 +286,45 @@ def test_a_threshold_moves_every_token_of_that_call():
     assert above == Decimal("0.812")
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "factor"),
+    [
+        ("anthropic", "claude-sonnet-4-20250514", "1"),
+        ("anthropic", "claude-sonnet-4-5-20250929", "1"),
+        ("vertex_ai", "claude-sonnet-4@20250514", "1"),
+        ("vertex_ai", "claude-sonnet-4-5@20250929", "1"),
+        ("bedrock", "us.anthropic.claude-sonnet-4-20250514-v1:0", "1"),
+        ("bedrock", "global.anthropic.claude-sonnet-4-5-20250929-v1:0", "1"),
+        ("bedrock", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "1.1"),
+    ],
+)
+def test_sonnet_4s_long_context_costs_twice_wherever_it_is_sold(provider, model, factor):
+    at = on(2026, 1, 10)
+    for tokens, price in ((200_000, "0.615"), (200_001, "1.222506")):
+        assert cost(provider, model, Usage(tokens, 1000), at=at) == Decimal(price) * Decimal(factor)
+    assert cost(provider, model, Usage(200_001, 0, 200_001), at=at) == Decimal("0.1200006") * Decimal(factor)
+
+
+@pytest.mark.parametrize(
+    ("model", "below", "above"), [("openai.gpt-5.4", "0.7645", "1.52075"), ("openai.gpt-5.5", "1.529", "3.0415")]
+)
+def test_openais_models_have_their_threshold_on_bedrock_too(model, below, above):
+    assert cost("bedrock", model, Usage(272_000, 1000)) == Decimal(below)
+    assert cost("bedrock", model, Usage(272_001, 1000)) - Decimal(above) < Decimal("0.0001")
+
+
+def test_what_one_cloud_sells_at_a_price_of_its_own_is_not_anothers():
+    assert cost("google", "gemini-2.0-flash-001") == Decimal("0.00014")
+    assert cost("vertex_ai", "gemini-2.0-flash-001") == Decimal("0.00021")
+    assert cost("google", "gemma-3-27b-it") == 0
+    assert cost("vertex_ai", "gemma-3-27b-it") == "unknown_model"
+    assert cost("vertex_ai", "gemma-4-26b-a4b-it") == "unknown_model"
+    assert cost("azure_ai", "gpt-oss-120b") == cost("azure", "gpt-oss-120b") == "unknown_model"
+    assert cost("azure_ai", "grok-3-mini") == "unknown_model"
+    assert cost("bedrock", "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0") == "unknown_model"
+    assert cost("bedrock", "us-gov-west-1/amazon.nova-pro-v1:0") == "unknown_model"
+
+
 def test_five_minute_and_one_hour_cache_writes_have_their_own_prices():
     usage = Usage(10_000, 0, cache_write_tokens=8000, cache_write_1h_tokens=3000)
     priced = BOOK.price(usage, provider="anthropic", model="claude-sonnet-4-5", at_ns=NOON)
@@ -346,6 +385,45 @@ def test_retired_spellings_keep_their_dated_prices():
         cost("deepseek", "deepseek-chat", million, at=at)
         for at in (on(2025, 1, 5), on(2025, 3, 1, 12), on(2025, 3, 1, 20), on(2025, 9, 10), on(2025, 10, 15), on(2026, 6, 1))
     ] == [Decimal(text) for text in ("0.14", "0.27", "0.135", "0.56", "0.28", "0.14")]
+
+
+def test_an_alias_that_moves_from_model_to_model_has_the_price_of_its_day_or_none():
+    million = Usage(1_000_000, 0)
+    moments = (on(2025, 9, 24), on(2025, 10, 15), on(2026, 1, 20, 23), on(2026, 1, 21), on(2026, 7, 1), NOON, on(2027, 1, 1))
+    expected = ("unknown_model", "0.3", "0.3", "0.5", "unknown_model", "0.75", "1.5")
+    got = [cost("gemini", "gemini-flash-latest", million, at=at) for at in moments]
+    assert got == [text if text == "unknown_model" else Decimal(text) for text in expected]
+    assert cost("gemini", "gemini-flash-lite-latest", at=on(2026, 6, 1)) == "unknown_model"
+    assert cost("gemini", "gemini-pro-latest", at=on(2026, 1, 20)) == cost("gemini", "gemini-2.5-pro")
+    assert cost("gemini", "gemini-pro-latest") == cost("gemini", "gemini-3.1-pro-preview")
+
+
+def test_a_name_that_its_provider_took_back_has_no_price_after_that():
+    for model in ("deepseek-chat", "deepseek-reasoner"):
+        assert cost("deepseek", model, at=on(2026, 7, 24, 15, 58)) == Decimal("0.000168")
+        assert cost("deepseek", model, at=on(2026, 7, 24, 15, 59)) == "unknown_model"
+
+
+def test_cached_input_has_its_price_of_before_the_cut_too():
+    all_cached = Usage(1_000_000, 0, 1_000_000)
+    assert [cost("openai", "o3", all_cached, at=on(2025, 6, day)) for day in (9, 10)] == [Decimal("2.5"), Decimal("0.5")]
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "expected"),
+    [
+        ("anthropic", "claude-mythos-5", "0.015"),
+        ("anthropic", "claude-mythos-5-1-20261001", "0.015"),
+        ("mistral", "devstral-medium-2507", "0.0006"),
+        ("mistral", "magistral-small", "0.00065"),
+        ("gemini", "gemini-2.5-computer-use-preview-10-2025", "0.00225"),
+        ("cohere", "embed-english-v3.0", "0.0001"),
+        ("zai", "glm-5-turbo", "0.0016"),
+        ("zai", "glm-4.7-flash", "0"),
+    ],
+)
+def test_models_that_the_table_lacks(provider, model, expected):
+    assert cost(provider, model) == Decimal(expected)
 
 
 def test_a_snapshot_shares_its_aliass_id_only_where_the_price_is_the_same():
