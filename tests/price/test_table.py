@@ -17,7 +17,7 @@ from costspan.price.book import PriceBook
 from costspan.price.cost import cost_of
 from costspan.price.rates import Rates
 from costspan.price.schedule import to_ns
-from costspan.records import Usage
+from costspan.records import Unpriced, Usage
 
 IDS = {ours: theirs for ours, theirs in table._IDS.items() if ours not in ("azure.ai.inference", "gcp.vertex_ai", "gcp.gen_ai")}
 NAMES = {theirs: ours for ours, theirs in IDS.items()}
@@ -119,6 +119,24 @@ def test_models_billed_by_the_hour_or_the_character_have_no_token_price():
     found = table.find("openai", "gpt-realtime-whisper")
     assert found is not None
     assert table.rates(found, 0, None) == (None, False)
+
+
+def test_models_whose_images_or_videos_cost_more_than_their_text_have_no_price():
+    for provider, _, found in _models():
+        prices = found.info.prices if isinstance(found.info.prices, list) else [found.info]
+        if any({"output_image_mtok", "output_video_mtok"} & _keys(price.prices) for price in prices):
+            assert table.rates(found, 0, None) == table.rates(found, 0, "batch") == (None, False), (provider.id, found.id)
+            assert PriceBook().price(Usage(10, 1290), provider=NAMES.get(provider.id, provider.id), model=found.id, at_ns=0) == (
+                Unpriced(
+                    "unknown_model",
+                    f"{NAMES.get(provider.id, provider.id)}/{found.id} is not billed by tokens of text alone; "
+                    "add it to the file that COSTSPAN_PRICES names (docs/prices.md)",
+                )
+            )
+
+
+def _keys(prices):
+    return {key for key, value in vars(prices).items() if value is not None}
 
 
 def test_a_free_model_costs_nothing_and_is_known():

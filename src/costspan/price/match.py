@@ -260,7 +260,7 @@ def _unknown(found: Match, overrides: PriceList) -> Unpriced:
     if found.provider is None:
         return Unpriced("unknown_provider", f"nobody said who served {found.model!r}, and its name does not tell; {_ADVICE}")
     if found.found is not None:
-        return Unpriced("unknown_model", f"{found.provider}/{found.model} is not billed by tokens; {_ADVICE}")
+        return Unpriced("unknown_model", f"{found.provider}/{found.model} is not billed by tokens of text alone; {_ADVICE}")
     if not table.knows(found.provider) and found.provider not in shipped().rows:
         return Unpriced("unknown_provider", f"no price list for provider {found.provider!r}; {_ADVICE}")
     return Unpriced("unknown_model", f"{found.provider} has no price for {found.model!r}; {_ADVICE}")

@@ -50,6 +50,8 @@ _FEES: Final = {
     "code_executions_kcount": "code_execution",
     "rerank_searches_kcount": "rerank",
 }
+_UNTOLD: Final = frozenset({"output_image_mtok", "output_video_mtok"})
+"""Output that costs ten times what text does, and that usage counts together with text."""
 _CONTEXTS: Final[dict[str, dict[str, str]]] = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
@@ -128,13 +130,13 @@ def names(found: Found, model: str) -> Iterator[tuple[How, str]]:
 def rates(found: Found, at_ns: int, tier: str | None) -> tuple[Rates | None, bool]:
     """The model's rates at a moment, and whether they are those of the tier (False: the table has none, standard rates).
 
-    (None, False) for a model that is not billed by tokens.
+    (None, False) for a model that is not billed by tokens, or by tokens that our usage does not tell apart.
     """
     at = moment(at_ns)
     prices, of_tier = _prices(found, at, tier)
     tokens, above = _by_kind(prices)
     other = {key: value for key, value in prices.items() if key not in _KINDS}
-    if not tokens and any(key not in _FEES for key in other):
+    if (not tokens and any(key not in _FEES for key in other)) or not _UNTOLD.isdisjoint(other):
         return None, False
     starts = [edge for edge in _starts(found.info, variants=of_tier) if edge <= at_ns]
     compiled = Rates(
