@@ -37,6 +37,12 @@ from costspan.normalise.model_id import NAME_MAX, canonical_provider, clean_mode
         ("ollama_chat", "ollama"),
         ("lmstudio", "lm_studio"),
         ("openai.chat", "openai"),
+        ("openai.responses", "openai"),
+        ("azure-openai.responses", "azure.ai.openai"),
+        ("google.generative-ai", "gcp.gemini"),
+        ("google.vertex.chat", "gcp.vertex_ai"),
+        ("AnthropicVertex", "gcp.vertex_ai"),
+        ("AnthropicBedrock", "aws.bedrock"),
         ("Acme LLM", "acme llm"),
     ],
 )
@@ -64,6 +70,9 @@ def test_names_from_outside_are_cut():
         ("projects/p/locations/us-central1/publishers/anthropic/models/claude-sonnet-4-5@20250929", "claude-sonnet-4-5@20250929"),
         ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-x-v1:0", "us.anthropic.claude-x-v1:0"),
         ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+        ("arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/amazon.nova-pro-v1:0", "us-gov.amazon.nova-pro-v1:0"),
+        ("arn:aws-us-gov:bedrock:us-gov-west-1:1:inference-profile/us-gov.x.y-v1:0", "us-gov.x.y-v1:0"),
+        ("litellm_proxy/gpt-4o", "gpt-4o"),
         (
             "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc123",
             "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc123",

@@ -129,6 +129,16 @@ def test_a_call_that_makes_no_sense_is_told_in_one_line_and_the_others_are_price
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "at", ["2026-08-21T00:00:00Z", "2026-08-21t00:00:00z", "2026-08-21", "20260821", "2026-08-21T05:30:00+05:30"]
+)
+def test_a_price_begins_at_its_moment_however_the_time_is_written(run, at):
+    call = {"model": "gpt-5.6-sol", "at": at, "usage": {"input_tokens": 1000}}
+    before = {**call, "at": "2026-08-20T23:59:59.999999Z"}
+    done = run("--batch", "-", "--json", stdin=f"{json.dumps(call)}\n{json.dumps(before)}")
+    assert [json.loads(line)["cost_usd"] for line in done.stdout.splitlines()] == ["0.004", "0.005"]
+
+
 def test_a_line_nested_too_deeply_is_named_and_the_others_priced(run):
     deep = '{"usage": ' + "[" * 200_000 + "]" * 200_000 + "}"
     done = run("--batch", "-", "--json", stdin=f"{deep}\n{json.dumps(GOOD)}")

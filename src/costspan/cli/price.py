@@ -176,8 +176,8 @@ def time_ns(at: object) -> int:
     if at is None:
         return to_ns(datetime.now(UTC))
     try:
-        return to_ns(datetime.fromisoformat(at))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        return to_ns(datetime.fromisoformat(at.upper()))  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
         message = f"at is {at!r:.40}, not a date like 2026-01-31 or a time like 2026-01-31T16:00:00Z"
         raise InputError(message) from None
 

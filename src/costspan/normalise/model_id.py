@@ -19,15 +19,17 @@ _SPELLINGS: Final[dict[str, str]] = {
     "openai": "openai open_ai openai_chat chatopenai openai_responses openai_completion text_completion_openai",
     "anthropic": "anthropic claude chatanthropic anthropic_llm anthropic_chat",
     "aws.bedrock": "aws.bedrock aws_bedrock bedrock bedrock_converse amazon_bedrock amazon_bedrock_converse chatbedrock "
-    "chatbedrockconverse bedrock_runtime aws amazon sagemaker_chat bedrock_mantle",
+    "chatbedrockconverse bedrock_runtime anthropic_bedrock anthropicbedrock chatanthropicbedrock aws amazon "
+    "sagemaker_chat bedrock_mantle",
     "azure.ai.openai": "azure.ai.openai az.ai.openai azure azure_openai azure_openai_responses azureopenai azurechatopenai "
     "openai_azure azure_openai_chat azure_text",
     "azure.ai.inference": "azure.ai.inference az.ai.inference azure_ai azure_ai_inference azure_inference azure_ai_studio "
     "azure_foundry azure_ai_foundry azureai",
     "gcp.gemini": "gcp.gemini gemini google google_genai google_gen_ai google_generative_ai google_gla google_ai "
-    "google_ai_studio googleai chatgooglegenerativeai palm google_palm vertex_ai_gemini_api google_gemini",
+    "google_ai_studio googleai chatgooglegenerativeai googlegenerativeai google.generative_ai palm google_palm "
+    "vertex_ai_gemini_api google_gemini",
     "gcp.vertex_ai": "gcp.vertex_ai vertex vertex_ai vertexai google_vertexai google_vertex google_vertex_ai chatvertexai "
-    "vertex_ai_beta google_anthropic_vertex anthropic_vertex chatanthropicvertex vertex_anthropic",
+    "vertex_ai_beta google.vertex google_anthropic_vertex anthropic_vertex anthropicvertex chatanthropicvertex vertex_anthropic",
     "gcp.gen_ai": "gcp.gen_ai gcp_gen_ai",
     "cohere": "cohere cohere_chat chatcohere cohere_v2",
     "deepseek": "deepseek deep_seek chatdeepseek",
@@ -124,6 +126,8 @@ LOCAL_PROVIDERS: Final = frozenset(
 
 _PROVIDERS: Final = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 _KNOWN: Final = frozenset(_SPELLINGS)
+_APIS: Final = (".chat", ".messages", ".responses", ".completion", ".embedding")
+"""What the AI SDK for TypeScript writes after a provider's name: which of its APIs was called."""
 
 _OPAQUE_ARN: Final = re.compile(r":(?:application-inference-profile|provisioned-model|custom-model|imported-model|prompt)")
 _ROUTES: Final = re.compile(r"^(?:converse|invoke|converse_like|responses|chat|[a-z]{2}(?:-[a-z]+)+-\d)/")
@@ -204,7 +208,8 @@ def canonical_provider(name: str | None) -> str | None:
     key = plain.replace("-", "_").replace(" ", "_")
     if not key or key in _NOT_PROVIDERS:
         return None
-    return _PROVIDERS.get(key) or _PROVIDERS.get(key.partition(".")[0] if key.endswith((".chat", ".messages")) else "") or plain
+    stem = next((key.removesuffix(end) for end in _APIS if key.endswith(end)), "")
+    return _PROVIDERS.get(key) or _PROVIDERS.get(stem) or _PROVIDERS.get(stem.partition(".")[0]) or plain
 
 
 def is_known_provider(name: object) -> bool:
@@ -219,11 +224,17 @@ def clean_model(model: str) -> str:
     """
     name = model.strip().lower()[:NAME_MAX]
     if name.startswith("arn:"):
-        return name if _OPAQUE_ARN.search(name) else name.rsplit("/", 1)[-1]
+        return name if _OPAQUE_ARN.search(name) else _arn_model(name)
     resource = _RESOURCE.match(name)
     if resource:
         return resource[2]
-    return name.removeprefix("models/")
+    return name.removeprefix("litellm_proxy/").removeprefix("models/")
+
+
+def _arn_model(arn: str) -> str:
+    """The model of an ARN, with the partition where that has prices of its own."""
+    model = arn.rsplit("/", 1)[-1]
+    return f"us-gov.{model.removeprefix('us-gov.')}" if arn.startswith("arn:aws-us-gov:") else model
 
 
 def spellings(provider: str | None, model: str) -> tuple[Spelling, ...]:
