@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from decimal import Decimal
 from importlib.resources import files
 
 from costspan.price.book import PriceBook
@@ -57,3 +58,14 @@ def test_no_shipped_pattern_takes_another_model_whose_name_goes_on_with_a_word()
             stem = name.rstrip("*").removesuffix("[0-9]").rstrip("-@:")
             taken += [word for word in (f"{stem}-ultra", f"my-{stem}") if isinstance(book.rates(raw["provider"], word, 0), Rates)]
     assert taken == []
+
+
+def test_shipped_prices_are_as_providers_write_them_without_the_rests_of_binary_fractions():
+    def numbers(value):
+        if isinstance(value, dict | list):
+            for inner in value.values() if isinstance(value, dict) else value:
+                yield from numbers(inner)
+        elif isinstance(value, Decimal):
+            yield value
+
+    assert [str(price) for price in numbers(RAW) if price != round(price, 6)] == []
