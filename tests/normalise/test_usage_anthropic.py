@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from anthropic.types import Message, RawMessageDeltaEvent, RawMessageStartEvent
 from anthropic.types import Usage as SdkUsage
+from langchain_core.messages import AIMessage
 
 from costspan.normalise.usage import extract
 from costspan.normalise.usage_anthropic import from_stream, merge
+from costspan.normalise.usage_langchain import from_message
 from costspan.records import MISSING, Usage
 
 START = {
@@ -41,6 +44,17 @@ def test_the_last_delta_replaces_the_placeholder_and_nothing_is_added_twice():
     assert got.usage == Usage(2627, 97, 2000, 123, 23)
     assert (got.model, got.response_id, got.finish_reason) == ("claude-sonnet-4-5-20250929", "msg_1", "end_turn")
     assert got.service_tier == "standard"
+
+
+@pytest.mark.parametrize(("speed", "tier"), [("fast", "fast"), ("standard", "standard"), (None, "standard")])
+def test_the_fast_mode_is_told_as_the_tier_since_it_has_prices_of_its_own(speed, tier):
+    usage = {**START["message"]["usage"], "speed": speed}
+    sums = {"input_tokens": 2627, "output_tokens": 1, "total_tokens": 2628}
+    start = {**START, "message": {**START["message"], "usage": usage}}
+    assert from_stream([start, delta(output_tokens=40)]).service_tier == tier
+    assert extract({**START["message"], "usage": usage}).service_tier == tier
+    assert from_message(AIMessage("x", response_metadata={"usage": usage}, usage_metadata=sums)).service_tier == tier
+    assert extract(Message.model_validate({**START["message"], "usage": SdkUsage(**usage)})).service_tier == tier
 
 
 def test_a_stream_that_was_aborted_has_an_input_and_no_output():

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan import conventions as c
+from costspan.normalise import usage_anthropic
 from costspan.normalise.payload_peek import note_sides, told_of
 from costspan.normalise.span_attributes import count, parsed_object, text
 from costspan.normalise.span_genai import read_as, with_sums
@@ -69,7 +70,7 @@ def read_logfire(record: SpanRecord) -> Reading | None:
     if raw:
         _mend(reading, told_of({"usage": raw}, reading.provider))
     if reading.service_tier is None:
-        reading.service_tier = text(raw.get("service_tier")) or text(get(c.OPENAI_SERVICE_TIER))
+        reading.service_tier = usage_anthropic.tier(raw) or text(get(c.OPENAI_SERVICE_TIER))
     return reading
 
 

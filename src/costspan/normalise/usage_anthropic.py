@@ -36,6 +36,7 @@ _COUNTS: Final = (
     "output_tokens_details",
     "server_tool_use",
     "service_tier",
+    "speed",
     "iterations",
 )
 _OF_THE_OUTPUT: Final = ("output_tokens", "output_tokens_details")
@@ -63,7 +64,7 @@ def from_usage(usage: object, *, response: object = None, provider: str | None =
         provider=provider,
         source=response,
         finish_reason=peek(response, "stop_reason"),
-        service_tier=peek(usage, "service_tier"),
+        service_tier=tier(usage),
         fees=fees(usage, problems),
         side_usages=sides,
     )
@@ -91,7 +92,7 @@ def from_stream(events: Iterable[object], *, provider: str | None = "anthropic")
         provider=provider,
         source=message,
         finish_reason=finish,
-        service_tier=peek(merged, "service_tier"),
+        service_tier=tier(merged),
         fees=fees(merged, problems),
         side_usages=sides,
     )
@@ -139,6 +140,11 @@ def read_usage(usage: object, problems: list[str]) -> Usage:
         cache_write_1h_tokens=hour,
         reasoning_tokens=count(peek(peek(usage, "output_tokens_details"), "thinking_tokens"), "reasoning_tokens", problems),
     )
+
+
+def tier(usage: object) -> str | None:
+    """What the call's price depends on: `fast` for the fast mode, which usage tells as its `speed`, else the service tier."""
+    return "fast" if peek(usage, "speed") == "fast" else text(peek(usage, "service_tier"))
 
 
 def fees(usage: object, problems: list[str]) -> dict[str, int] | None:

@@ -64,7 +64,7 @@ def from_message(message: object) -> Extracted:
     if raw:
         usage = _with_raw(usage, raw, problems)
         if type(raw) is not dict or _has_more(raw):
-            tier = tier or text(peek(raw, "service_tier"))
+            tier = tier or usage_anthropic.tier(raw)
             cost, fees = stated_cost(raw, problems), usage_anthropic.fees(raw, problems)
             sides = usage_anthropic.side_usages(raw, problems)
     return Extracted(
