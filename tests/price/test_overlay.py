@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.resources import files
 
+from costspan.price import table
 from costspan.price.book import PriceBook
 from costspan.price.overlay import shipped
 from costspan.price.rates import Rates
 from costspan.price.rows import decode, read_row
+from costspan.price.schedule import to_ns
 
+NOW_NS = to_ns(datetime(2026, 11, 20, tzinfo=UTC))
 RAW = decode(files("costspan.price").joinpath("overlay.json").read_text(encoding="utf-8"))
 
 
@@ -69,3 +72,14 @@ def test_shipped_prices_are_as_providers_write_them_without_the_rests_of_binary_
             yield value
 
     assert [str(price) for price in numbers(RAW) if price != round(price, 6)] == []
+
+
+def test_a_shipped_row_has_the_fees_that_the_table_has_for_its_model():
+    lost = []
+    for who, rows in shipped().rows.items():
+        for row in rows:
+            found = table.find(who or "", row.names[0])
+            at_ns = min(row.until_ns - 1, max(row.since_ns, NOW_NS))
+            listed = table.rates(found, at_ns, None)[0] if found is not None else None
+            lost += [(who, row.names[0], fee) for fee in (listed.fees if listed is not None else ()) if fee not in row.fees]
+    assert lost == []
