@@ -220,5 +220,13 @@ def test_a_model_that_the_price_file_has_of_another_provider_is_pointed_at(run, 
 def test_wrong_use_is_told(run, tmp_path):
     assert isinstance(run().exception, UsageError)
     assert isinstance(run("gpt-4o", "--batch", "x").exception, UsageError)
+    for beside in (
+        ("--at", "2026-01-31"),
+        ("--provider", "openai"),
+        ("--input", "0"),
+        ("--service-tier", "flex"),
+        ("--batch-api",),
+    ):
+        assert isinstance(run("--batch", "-", *beside, stdin=json.dumps(GOOD)).exception, UsageError), beside
     assert isinstance(run("--batch", str(tmp_path / "none.jsonl")).exception, InputError)
     assert isinstance(run("gpt-4o", "--input", "1", "--at", "tomorrow").exception, UsageError)

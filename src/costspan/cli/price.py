@@ -70,10 +70,6 @@ def price(
     """
     if (model is None) == (batch is None):
         raise UsageError("give either a MODEL (costspan price gpt-4o --input 1000 --output 100) or --batch FILE")
-    book = open_book()
-    if batch is not None:
-        sys.exit(_price_file(book, batch, as_json=as_json) or int(bool(book.problems)))
-    at_ns = _asked_time(at)
     given = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
@@ -85,6 +81,12 @@ def price(
         "output_audio": output_audio,
     }
     counts = {name: count for name, count in given.items() if count is not None}
+    if batch is not None and (counts or as_batch or any(told is not None for told in (provider, at, service_tier))):
+        raise UsageError("--batch goes with --json only: each line of the file tells its provider, time, counts and tier itself")
+    book = open_book()
+    if batch is not None:
+        sys.exit(_price_file(book, batch, as_json=as_json) or int(bool(book.problems)))
+    at_ns = _asked_time(at)
     if not counts:
         from costspan.cli.price_rates import print_rates
 
