@@ -398,6 +398,15 @@ def test_an_alias_that_moves_from_model_to_model_has_the_price_of_its_day_or_non
     assert cost("gemini", "gemini-pro-latest") == cost("gemini", "gemini-3.1-pro-preview")
 
 
+def test_a_name_that_its_provider_gave_to_another_model_has_that_ones_price_from_then_on():
+    assert cost("xai", "grok-code-fast-1", at=on(2026, 5, 15, 18, 59)) == Decimal("0.00035")
+    assert cost("xai", "grok-code-fast-1", at=on(2026, 5, 15, 19)) == cost("xai", "grok-build-0.1") == Decimal("0.0012")
+    long = Usage(200_000, 0)
+    assert cost("xai", "grok-code-fast", long) == cost("xai", "grok-build-0.1", long) == Decimal("0.4")
+    assert cost("mistral", "mistral-medium", at=on(2026, 6, 1)) == cost("mistral", "mistral-medium-2508")
+    assert cost("mistral", "mistral-medium") == cost("mistral", "mistral-medium-2604")
+
+
 def test_a_name_that_its_provider_took_back_has_no_price_after_that():
     for model in ("deepseek-chat", "deepseek-reasoner"):
         assert cost("deepseek", model, at=on(2026, 7, 24, 15, 58)) == Decimal("0.000168")
