@@ -407,6 +407,15 @@ def test_a_name_that_its_provider_gave_to_another_model_has_that_ones_price_from
     assert cost("mistral", "mistral-medium") == cost("mistral", "mistral-medium-2604")
 
 
+def test_the_aliases_of_grok_420_have_its_price():
+    for at in (on(2026, 4, 1), NOON):
+        for usage in (SMALL, Usage(200_000, 1000, 100_000)):
+            for name in ("grok-4.20-non-reasoning", "grok-4.20-reasoning-latest", "grok-4.20-beta"):
+                assert cost("xai", name, usage, at=at) == cost("xai", "grok-4.20", usage, at=at)
+                assert cost("xai", name, usage, at=at, batch=True) == cost("xai", "grok-4.20", usage, at=at, batch=True)
+    assert BOOK.canonical("xai", "grok-4.20-non-reasoning") == BOOK.canonical("xai", "grok-4.20")
+
+
 def test_a_name_that_its_provider_took_back_has_no_price_after_that():
     for model in ("deepseek-chat", "deepseek-reasoner"):
         assert cost("deepseek", model, at=on(2026, 7, 24, 15, 58)) == Decimal("0.000168")
