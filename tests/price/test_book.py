@@ -369,6 +369,12 @@ def test_deepseek_is_dear_in_beijings_working_hours_only(at, peak):
     assert cost("deepseek", "deepseek-flash", at=at) == Decimal("0.00021") * (2 if peak else 1)
 
 
+@pytest.mark.parametrize(("at", "peak"), [(on(2026, 8, 22, 2), True), (on(2026, 8, 22, 5), False), (on(2026, 8, 23, 2), False)])
+def test_deepseeks_first_weekend_of_peak_hours_was_no_cheaper(at, peak):
+    for model, off_peak in (("deepseek-v4-flash", "0.000286"), ("deepseek-v4-pro", "0.000858")):
+        assert cost("deepseek", model, at=at) == Decimal(off_peak) * (2 if peak else 1)
+
+
 def test_a_cached_price_ends_with_its_period():
     book = PriceBook()
     moments = [on(2026, 11, 20, 2), on(2026, 11, 20, 5), on(2026, 11, 20, 7), on(2026, 11, 21, 7), on(2026, 11, 23, 7)]
