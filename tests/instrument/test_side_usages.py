@@ -87,3 +87,20 @@ async def test_passes_beside_the_answer_are_calls_of_their_own(seen, provider, w
     assert seen.metric("costspan_unreported_calls_total") == 0
     assert float(seen.metric("costspan_cost_usd_total")) == float(run.totals.cost_usd) > 0
     assert not open_units()
+
+
+@pytest.mark.parametrize("way", [create, stream, langchain, langchain_stream], ids=lambda way: way.__name__)
+async def test_an_answer_by_a_fallback_model_is_one_call_of_that_model_beside_what_the_refusing_one_wrote(seen, provider, way):
+    refused = {"type": "message", "model": "claude-haiku-4-5", "input_tokens": 100, "output_tokens": 20}
+    served = {"type": "fallback_message", "model": "claude-opus-4-5", "input_tokens": 10, "output_tokens": 2}
+    usage = {"input_tokens": 10, "output_tokens": 2, "iterations": [refused, served]}
+    # A stream begins under the name of the model that was asked; a whole answer bears that of the one which served it.
+    streams = way in (stream, langchain_stream)
+    provider.always(Reply(raw_usage=usage, model="claude-haiku-4-5" if streams else "claude-opus-4-5"))
+    with costspan.run("fallback"), costspan.agent("PM"):
+        await way(provider.anthropic_url)
+    (run,) = seen.runs
+    assert sorted((call.model, call.usage.total_tokens) for call in run.calls) == [
+        ("claude-haiku-4-5", 120),
+        ("claude-opus-4-5", 12),
+    ]

@@ -95,3 +95,42 @@ def test_passes_billed_beside_the_answer_are_returned_and_named():
         ("advisor_message", "claude-opus-4-8", Usage(25, 2)),
     )
     assert "other_iterations_billed" in got.problems
+
+
+def test_fast_mode_is_a_tier_with_prices_of_its_own():
+    usage = {"input_tokens": 10, "output_tokens": 5, "service_tier": "standard", "speed": "fast"}
+    start = {"type": "message_start", "message": {**START["message"], "usage": {**usage, "output_tokens": 1}}}
+    assert extract(Message.model_validate({**START["message"], "usage": usage})).service_tier == "fast"
+    assert extract([start, delta(output_tokens=5)]).service_tier == "fast"
+    assert extract({"type": "message", "usage": {**usage, "speed": "standard"}}).service_tier == "standard"
+
+
+def test_an_answer_by_a_fallback_model_is_counted_once_and_what_the_refusing_model_wrote_beside_it():
+    refused = {
+        "type": "message",
+        "model": "claude-fable-5",
+        "input_tokens": 2,
+        "output_tokens": 578,
+        "cache_creation_input_tokens": 10421,
+        "cache_read_input_tokens": 72769,
+    }
+    first = {"type": "message", "model": "claude-opus-4-8", "input_tokens": 1, "output_tokens": 3}
+    served = {"type": "fallback_message", "model": "claude-opus-4-8", "input_tokens": 2, "output_tokens": 13658}
+    usage = {"input_tokens": 3, "output_tokens": 13661, "iterations": [refused, first, served]}
+    whole = extract({"type": "message", "model": "claude-opus-4-8", "usage": usage})
+    start = {"type": "message_start", "message": {**START["message"], "model": "claude-fable-5", "usage": {"input_tokens": 2}}}
+    for got in (whole, extract([start, delta(**usage)])):
+        assert (got.usage, got.model) == (Usage(3, 13661), "claude-opus-4-8")
+        assert got.side_usages == (("message", "claude-fable-5", Usage(83192, 578, 72769, 10421)),)
+
+
+def test_a_refusal_before_the_first_word_is_not_billed():
+    refused = {"type": "message", "model": "claude-fable-5", "input_tokens": 900, "output_tokens": 0}
+    served = {"type": "fallback_message", "model": "claude-opus-4-8", "input_tokens": 900, "output_tokens": 7}
+    got = extract({"usage": {"input_tokens": 900, "output_tokens": 7, "iterations": [refused, served]}})
+    assert (got.usage, got.side_usages, got.problems) == (Usage(900, 7), (), ())
+
+
+def test_zeros_at_the_end_of_a_stream_do_not_take_back_the_input():
+    got = extract([START, delta(input_tokens=0, cache_read_input_tokens=0, cache_creation_input_tokens=0, output_tokens=97)])
+    assert got.usage == Usage(2627, 97, 2000, 123, 23)

@@ -145,6 +145,8 @@ def _take_usage(attributes: dict[str, Any], deposit: dict[str, Any]) -> None:
         attributes.pop(name, None)
         if name in deposit:
             attributes[name] = deposit[name]
+    if c.RESPONSE_MODEL in deposit:  # LangChain names the model that a stream began with, not the one that took over
+        attributes[c.RESPONSE_MODEL] = deposit[c.RESPONSE_MODEL]
     attributes.pop(c.MISSING_REASON, None)
 
 

@@ -1,8 +1,9 @@
 """Anthropic Messages: exclusive counts, cache writes by lifetime, passes beside the answer, paid searches.
 
 `input_tokens` leaves cached tokens out, so the inclusive input is input + cache reads + cache writes. The top-level
-counts are those of the answer; other `iterations` (compaction, an advisor model) are billed beside them and are
-returned as `side_usages`. Source: https://platform.claude.com/docs/en/api/messages and /build-with-claude/prompt-caching.
+counts are those of the answer; other `iterations` (compaction, an advisor model, what a model wrote before it refused and
+another took over) are billed beside them and are returned as `side_usages`.
+Source: https://platform.claude.com/docs/en/api/messages and /build-with-claude/prompt-caching, anthropic 2.14 (`BetaUsage`).
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def from_usage(usage: object, *, response: object = None, provider: str | None =
         problems,
         provider=provider,
         source=response,
+        model=serving_model(usage),
         finish_reason=peek(response, "stop_reason"),
         service_tier=tier(usage),
         fees=fees(usage, problems),
@@ -91,6 +93,7 @@ def from_stream(events: Iterable[object], *, provider: str | None = "anthropic")
         problems,
         provider=provider,
         source=message,
+        model=serving_model(merged),
         finish_reason=finish,
         service_tier=tier(merged),
         fees=fees(merged, problems),
@@ -101,8 +104,9 @@ def from_stream(events: Iterable[object], *, provider: str | None = "anthropic")
 def merge(start: object = None, *deltas: object) -> Mapping[str, object]:
     """One usage mapping out of `message_start.message.usage` and the usages of the `message_delta`s, in order.
 
-    Deltas are cumulative and may repeat the input, so a later value replaces an earlier one, nothing is added. The
-    output of `message_start` is a placeholder: without a delta (an aborted stream) the output stays unknown.
+    Deltas are cumulative and may repeat the input, so a later value replaces an earlier one, nothing is added; the zeros
+    of proxies that do not know the input replace nothing. The output of `message_start` is a placeholder: without a delta
+    (an aborted stream) the output stays unknown.
     """
     merged: dict[str, object] = {}
     for name in _COUNTS:
@@ -113,7 +117,7 @@ def merge(start: object = None, *deltas: object) -> Mapping[str, object]:
     for delta in deltas:
         for name in _COUNTS:
             value = peek(delta, name)
-            if value is not None:
+            if value is not None and not (value == 0 and merged.get(name)):
                 merged[name] = value
     return merged
 
@@ -153,16 +157,41 @@ def fees(usage: object, problems: list[str]) -> dict[str, int] | None:
     return {WEB_SEARCH: searches} if searches else None
 
 
+def tier(usage: object) -> str | None:
+    """What sets the price apart: `speed` (fast mode has a list of its own), else the service tier."""
+    return "fast" if peek(usage, "speed") == "fast" else text(peek(usage, "service_tier"))
+
+
 def side_usages(usage: object, problems: list[str]) -> tuple[SideUsage, ...]:
-    """Passes that the top-level counts leave out: every iteration that is not a plain `message`."""
+    """Passes that the top-level counts leave out: compaction, an advisor, and what a model wrote before it was replaced."""
     iterations = peek(usage, "iterations")
     if not isinstance(iterations, list | tuple):
         return ()
+    serving = serving_model(usage)
     sides = tuple(
         SideUsage(text(peek(item, "type")) or "", text(peek(item, "model")), settle(read_usage(item, problems), problems))
         for item in iterations
-        if peek(item, "type") != "message"
+        if _is_beside(item, serving)
     )
     if sides:
         problems.append(OTHER_ITERATIONS)
     return sides
+
+
+def serving_model(usage: object) -> str | None:
+    """The model that took over after another one's refusal; a stream still bears the name of that other one."""
+    iterations = peek(usage, "iterations")
+    passes = iterations if isinstance(iterations, list | tuple) else ()
+    return next((text(peek(item, "model")) for item in passes if peek(item, "type") == "fallback_message"), None)
+
+
+def _is_beside(iteration: object, serving: str | None) -> bool:
+    """`serving` is the model that took over after a refusal: the top-level counts are those of its passes alone.
+
+    What the refusing model had written until then is billed at its own price; a refusal before the first word is not.
+    """
+    kind = peek(iteration, "type")
+    if kind == "message":
+        model = text(peek(iteration, "model"))
+        return serving is not None and model not in (None, serving) and bool(peek(iteration, "output_tokens"))
+    return kind != "fallback_message"
