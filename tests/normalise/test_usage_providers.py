@@ -172,6 +172,56 @@ def test_geminis_grounding_is_a_fee_and_its_traffic_a_tier():
     assert (got.fees, got.service_tier, got.finish_reason, got.response_id) == ({"web_search": 2}, "flex", "STOP", "abc")
 
 
+def test_geminis_live_api_calls_the_answer_a_response():
+    usage = {
+        "promptTokenCount": 20,
+        "responseTokenCount": 30,
+        "totalTokenCount": 50,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 15}, {"modality": "TEXT", "tokenCount": 5}],
+        "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 30}],
+    }
+    for form in ({"usageMetadata": usage}, usage, {"usage_metadata": {"prompt_token_count": 20, "response_token_count": 30}}):
+        assert (extract(form).usage.input_tokens, extract(form).usage.output_tokens) == (20, 30)
+    assert extract(usage).usage == Usage(20, 30, input_audio_tokens=15, output_audio_tokens=30)
+
+
+def test_an_interaction_of_gemini_has_names_of_its_own_for_the_same_counts():
+    usage = {
+        "total_input_tokens": 100,
+        "total_cached_tokens": 50,
+        "total_tool_use_tokens": 7,
+        "total_thought_tokens": 30,
+        "total_output_tokens": 20,
+        "total_tokens": 157,
+        "input_tokens_by_modality": [{"modality": "text", "tokens": 90}, {"modality": "audio", "tokens": 10}],
+        "grounding_tool_count": [{"type": "google_search", "count": 2}],
+    }
+    answer = {"id": "i-1", "model": "gemini-3-flash-preview", "status": "completed", "usage": usage}
+    for form in (answer, {"event_type": "interaction.complete", "interaction": answer}):
+        got = extract(form)
+        assert got.usage == Usage(107, 50, 50, reasoning_tokens=30, input_audio_tokens=10)
+        assert (got.provider, got.model, got.response_id) == ("gcp.gemini", "gemini-3-flash-preview", "i-1")
+        assert got.fees == {"web_search": 2}
+    assert extract({"usage": {"total_input_tokens": 1, "total_output_tokens": 2}}).provider is None  # anybody may say so
+
+
+def test_audio_that_geminis_tools_read_is_audio_too():
+    audio = [{"modality": "AUDIO", "tokenCount": 30}]
+    usage = {
+        "promptTokenCount": 10,
+        "candidatesTokenCount": 5,
+        "toolUsePromptTokenCount": 30,
+        "toolUsePromptTokensDetails": audio,
+    }
+    assert extract({"usageMetadata": usage}).usage == Usage(40, 5, input_audio_tokens=30)
+
+
+def test_an_answer_that_gemini_left_out_is_no_zero_when_its_total_says_otherwise():
+    told = {"usageMetadata": {"promptTokenCount": 14, "totalTokenCount": 90}}
+    assert extract(told).usage == Usage(14, None, source=MISSING)
+    assert extract({"usageMetadata": {"promptTokenCount": 14, "totalTokenCount": 14}}).usage == Usage(14, 0)
+
+
 def test_our_own_usage_and_a_usage_written_by_hand():
     assert extract(Usage(5, 6)).usage == Usage(5, 6)
     by_hand = {"input_tokens": 10, "output_tokens": 5, "cache_read": 2, "reasoning": 1}

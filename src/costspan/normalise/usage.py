@@ -35,7 +35,7 @@ __all__ = ["Extracted", "extract"]
 _UNREADABLE: Final = Extracted(problems=("unreadable_payload",))
 _DEPTH_MAX: Final = 4
 # Wrappers that hold the answer: LangChain's structured output and generations, streams' last events, batch lines.
-_WRAPPERS: Final = ("raw", "message", "response", "body")
+_WRAPPERS: Final = ("raw", "message", "response", "body", "interaction")
 
 
 def extract(payload: object, *, provider: str | None = None) -> Extracted:
@@ -87,7 +87,7 @@ def _is_llm_output(payload: object) -> bool:
 
 
 def _is_gemini(payload: object) -> bool:
-    return first(payload, "usageMetadata", "usage_metadata") is not None
+    return first(payload, "usageMetadata", "usage_metadata") is not None or usage_gemini.is_interaction(peek(payload, "usage"))
 
 
 def _is_cohere(payload: object) -> bool:

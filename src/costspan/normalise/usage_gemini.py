@@ -2,7 +2,8 @@
 
 Inclusive input = `promptTokenCount` (cached content is in it) + `toolUsePromptTokenCount`; inclusive output =
 `candidatesTokenCount` + `thoughtsTokenCount`. The REST API writes camelCase and leaves zeros out, the SDK writes
-snake_case. Source: https://ai.google.dev/api/generate-content#UsageMetadata.
+snake_case. The Live API says `responseTokenCount` for the answer, the Interactions API has names of its own for the same
+counts. Source: https://ai.google.dev/api/generate-content#UsageMetadata, google-genai 3.6 (`types.py`, `interactions`).
 """
 
 from __future__ import annotations
@@ -16,14 +17,45 @@ PROVIDER: Final = "gcp.gemini"
 _TRAFFIC: Final = {"ON_DEMAND": "standard", "ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
 
 
+_PROMPT: Final = ("promptTokenCount", "prompt_token_count", "total_input_tokens")
+_ANSWER: Final = (
+    "candidatesTokenCount",
+    "candidates_token_count",
+    "responseTokenCount",
+    "response_token_count",
+    "total_output_tokens",
+)
+_THOUGHTS: Final = ("thoughtsTokenCount", "thoughts_token_count", "total_thought_tokens")
+_FOR_TOOLS: Final = ("toolUsePromptTokenCount", "tool_use_prompt_token_count", "total_tool_use_tokens")
+_CACHED: Final = ("cachedContentTokenCount", "cached_content_token_count", "total_cached_tokens")
+_TOTAL: Final = ("totalTokenCount", "total_token_count", "total_tokens")
+_PROMPT_PARTS: Final = ("promptTokensDetails", "prompt_tokens_details", "input_tokens_by_modality")
+_TOOL_PARTS: Final = ("toolUsePromptTokensDetails", "tool_use_prompt_tokens_details", "tool_use_tokens_by_modality")
+_ANSWER_PARTS: Final = (
+    "candidatesTokensDetails",
+    "candidates_tokens_details",
+    "responseTokensDetails",
+    "response_tokens_details",
+    "output_tokens_by_modality",
+)
+
+
+_INTERACTION: Final = ("total_thought_tokens", "total_tool_use_tokens", "total_cached_tokens", "input_tokens_by_modality")
+
+
 def is_usage(usage: object) -> bool:
-    """`promptTokenCount` and its kin, in either spelling."""
-    return first(usage, "promptTokenCount", "prompt_token_count", "candidatesTokenCount", "candidates_token_count") is not None
+    """`promptTokenCount` and its kin, in either spelling, or an interaction's."""
+    return first(usage, *_PROMPT[:2], *_ANSWER[:4]) is not None or is_interaction(usage)
+
+
+def is_interaction(usage: object) -> bool:
+    """What the Interactions API alone has (others too say `total_input_tokens`)."""
+    return first(usage, *_INTERACTION) is not None
 
 
 def from_response(response: object, *, provider: str | None = PROVIDER) -> Extracted:
-    """A generated content, an embedding, or one chunk of a stream (whose counts are cumulative: the last one counts)."""
-    usage = first(response, "usageMetadata", "usage_metadata")
+    """A generated content, an interaction, an embedding, or one chunk of a stream (cumulative: the last one counts)."""
+    usage = first(response, "usageMetadata", "usage_metadata", "usage")
     problems: list[str] = []
     candidates = peek(response, "candidates")
     found = candidates[0] if isinstance(candidates, list | tuple) and candidates else None
@@ -32,10 +64,10 @@ def from_response(response: object, *, provider: str | None = PROVIDER) -> Extra
         problems,
         provider=provider,
         model=first(response, "modelVersion", "model_version", "model"),
-        response_id=first(response, "responseId", "response_id"),
+        response_id=first(response, "responseId", "response_id", "id"),
         finish_reason=first(found, "finishReason", "finish_reason"),
         service_tier=_tier(usage),
-        fees=_fees(found),
+        fees=_fees(found) or _searches_counted(peek(usage, "grounding_tool_count")),
     )
 
 
@@ -47,26 +79,26 @@ def from_usage(usage: object, *, provider: str | None = PROVIDER) -> Extracted:
 
 def read_usage(usage: object, problems: list[str]) -> Usage:
     """Inclusive counts, not yet settled; `NO_USAGE` when there are none."""
-    prompt = count(first(usage, "promptTokenCount", "prompt_token_count"), "input_tokens", problems)
-    answer = count(first(usage, "candidatesTokenCount", "candidates_token_count"), "output_tokens", problems)
-    thoughts = count(first(usage, "thoughtsTokenCount", "thoughts_token_count"), "reasoning_tokens", problems)
+    prompt = count(first(usage, *_PROMPT), "input_tokens", problems)
+    answer = count(first(usage, *_ANSWER), "output_tokens", problems)
+    thoughts = count(first(usage, *_THOUGHTS), "reasoning_tokens", problems)
     if prompt is None and answer is None:
         return NO_USAGE
-    for_tools = count(first(usage, "toolUsePromptTokenCount", "tool_use_prompt_token_count"), "input_tokens", problems)
+    given = None if prompt is None else plus(prompt, count(first(usage, *_FOR_TOOLS), "input_tokens", problems))
     made = plus(answer, thoughts)
-    if made is None and "invalid_output_tokens" not in problems:
+    if made is None and first(usage, *_TOTAL) in (None, given):
         made = 0  # the API leaves zeros out: a blocked answer, an embedding
     if "invalid_output_tokens" in problems or "invalid_reasoning_tokens" in problems:
         made = None
     return Usage(
-        input_tokens=plus(prompt, for_tools) if prompt is not None else None,
+        input_tokens=given,
         output_tokens=made,
-        cache_read_tokens=count(
-            first(usage, "cachedContentTokenCount", "cached_content_token_count"), "cache_read_tokens", problems
-        ),
+        cache_read_tokens=count(first(usage, *_CACHED), "cache_read_tokens", problems),
         reasoning_tokens=thoughts,
-        input_audio_tokens=_audio(first(usage, "promptTokensDetails", "prompt_tokens_details"), "input", problems),
-        output_audio_tokens=_audio(first(usage, "candidatesTokensDetails", "candidates_tokens_details"), "output", problems),
+        input_audio_tokens=plus(
+            _audio(first(usage, *_PROMPT_PARTS), "input", problems), _audio(first(usage, *_TOOL_PARTS), "input", problems)
+        ),
+        output_audio_tokens=_audio(first(usage, *_ANSWER_PARTS), "output", problems),
     )
 
 
@@ -74,8 +106,8 @@ def _audio(details: object, direction: str, problems: list[str]) -> int | None:
     if not isinstance(details, list | tuple):
         return None
     for part in details:
-        if text(peek(part, "modality")) == "AUDIO":
-            return count(first(part, "tokenCount", "token_count"), f"{direction}_audio_tokens", problems)
+        if (text(peek(part, "modality")) or "").upper() == "AUDIO":
+            return count(first(part, "tokenCount", "token_count", "tokens"), f"{direction}_audio_tokens", problems)
     return None
 
 
@@ -88,6 +120,15 @@ def _tier(usage: object) -> str | None:
 def _fees(candidate: object) -> dict[str, int] | None:
     """Searches that the answer was grounded on."""
     return searches(first(candidate, "groundingMetadata", "grounding_metadata"))
+
+
+def _searches_counted(tools: object) -> dict[str, int] | None:
+    """Those that an interaction counts itself."""
+    for tool in tools if isinstance(tools, list | tuple) else ():
+        if text(peek(tool, "type")) == "google_search":
+            found = count(peek(tool, "count"), WEB_SEARCH, [])
+            return {WEB_SEARCH: found} if found else None
+    return None
 
 
 def searches(grounding: object) -> dict[str, int] | None:
