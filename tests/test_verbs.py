@@ -61,6 +61,13 @@ def test_a_stated_cost_is_the_cost_whatever_else_is_known():
     assert (cost.amount_usd, cost.source) == (Decimal("0.02"), "provider")
 
 
+def test_a_line_of_a_batch_file_is_priced_by_the_batch_list():
+    body = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}}
+    line = {"custom_id": "a", "response": {"status_code": 200, "body": body}}
+    assert costspan.calculate_cost(line, at=NOON) == costspan.calculate_cost(body, at=NOON, batch=True)
+    assert 2 * costspan.calculate_cost(line, at=NOON).amount_usd == costspan.calculate_cost(body, at=NOON).amount_usd
+
+
 def test_passes_billed_beside_the_answer_are_in_its_cost():
     alone = {"input_tokens": 1000, "output_tokens": 100}
     beside = {"type": "compaction", "input_tokens": 1000, "output_tokens": 100}

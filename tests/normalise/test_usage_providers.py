@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+from anthropic.types.messages import MessageBatchIndividualResponse
 from openai.types import CompletionUsage, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
@@ -9,6 +12,21 @@ from openai.types.responses import Response
 from costspan.normalise.usage import extract
 from costspan.normalise.usage_openai import from_stream
 from costspan.records import MISSING, Usage
+
+ANSWERED = {
+    "type": "succeeded",
+    "message": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-haiku-4-5",
+        "content": [],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 9, "output_tokens": 2},
+    },
+}
+"""The result of a line of Anthropic's batch file."""
 
 
 def completion(kind: type = ChatCompletion, **more: object):
@@ -220,6 +238,43 @@ def test_an_answer_that_gemini_left_out_is_no_zero_when_its_total_says_otherwise
     told = {"usageMetadata": {"promptTokenCount": 14, "totalTokenCount": 90}}
     assert extract(told).usage == Usage(14, None, source=MISSING)
     assert extract({"usageMetadata": {"promptTokenCount": 14, "totalTokenCount": 14}}).usage == Usage(14, 0)
+
+
+def test_a_line_of_a_batch_file_is_read_through_and_is_of_the_batch_tier():
+    body = {"id": "chatcmpl-1", "model": "gpt-5-mini", "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}}
+    openai = {
+        "id": "batch_req_1",
+        "custom_id": "a",
+        "response": {"status_code": 200, "body": {**body, "service_tier": "default"}},
+    }
+    message = {"type": "message", "id": "msg_1", "model": "claude-haiku-4-5", "usage": {"input_tokens": 9, "output_tokens": 2}}
+    anthropic = {"custom_id": "a", "result": {"type": "succeeded", "message": message}}
+    for line, model in ((openai, "gpt-5-mini"), (anthropic, "claude-haiku-4-5")):
+        got = extract(line)
+        assert (got.usage, got.model, got.service_tier) == (Usage(9, 2), model, "batch")
+    assert extract(MessageBatchIndividualResponse.model_validate({**anthropic, "result": ANSWERED})).usage == Usage(9, 2)
+    bedrock = extract({"recordId": "1", "modelInput": {}, "modelOutput": message})
+    assert (bedrock.usage, bedrock.service_tier) == (Usage(9, 2), "batch")
+    refused = {"custom_id": "a", "result": {"type": "errored", "error": {"type": "error"}}}
+    assert extract(refused).usage.source == MISSING
+
+
+def test_an_event_of_mistrals_sdk_holds_its_chunk_in_data():
+    chunk = {"id": "1", "model": "mistral-small", "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}}
+    for form in ({"data": chunk}, [{"data": {"id": "1", "model": "mistral-small"}}, SimpleNamespace(data=chunk)]):
+        assert (extract(form).usage, extract(form).model) == (Usage(9, 2), "mistral-small")
+
+
+def test_a_titan_stream_tells_its_output_in_the_last_chunk():
+    last = {
+        "outputText": "…",
+        "index": 0,
+        "inputTextTokenCount": 7,
+        "totalOutputTextTokenCount": 31,
+        "completionReason": "FINISH",
+    }
+    assert (extract(last).usage, extract(last).finish_reason) == (Usage(7, 31), "FINISH")
+    assert extract({**last, "totalOutputTextTokenCount": None}).usage == Usage(7, None, source=MISSING)
 
 
 def test_our_own_usage_and_a_usage_written_by_hand():

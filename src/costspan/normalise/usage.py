@@ -34,8 +34,10 @@ __all__ = ["Extracted", "extract"]
 
 _UNREADABLE: Final = Extracted(problems=("unreadable_payload",))
 _DEPTH_MAX: Final = 4
-# Wrappers that hold the answer: LangChain's structured output and generations, streams' last events, batch lines.
-_WRAPPERS: Final = ("raw", "message", "response", "body", "interaction")
+# Wrappers that hold the answer: LangChain's structured output and generations, streams' last events, lines of batch files
+# (OpenAI's `response.body`, Anthropic's `result.message`, Bedrock's `modelOutput`), events of Mistral's and Google's SDKs.
+_WRAPPERS: Final = ("raw", "message", "response", "body", "result", "modelOutput", "data", "interaction")
+_STANDARD: Final = (None, "default", "standard", "auto")
 
 
 def extract(payload: object, *, provider: str | None = None) -> Extracted:
@@ -67,7 +69,10 @@ def _read(payload: object, depth: int) -> Extracted:
     for name in _WRAPPERS:
         inner = peek(payload, name)
         if isinstance(inner, Mapping) or hasattr(inner, "__dict__"):
-            return _read(inner, depth + 1)
+            found = _read(inner, depth + 1)
+            # Only lines of batch files have such an id: they are billed by the batch list, which not all bodies tell.
+            in_batch = first(payload, "custom_id", "recordId") is not None and found.service_tier in _STANDARD
+            return replace(found, service_tier="batch") if in_batch else found
     return usage_shapes.from_usage(payload)
 
 

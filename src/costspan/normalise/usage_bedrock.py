@@ -68,7 +68,7 @@ def from_body(body: object, *, provider: str | None = PROVIDER) -> Extracted:
         given, made, reason = peek(body, "prompt_token_count"), peek(body, "generation_token_count"), peek(body, "stop_reason")
     else:
         given = peek(body, "inputTextTokenCount")
-        made, reason = _titan(peek(body, "results"), problems)
+        made, reason = _titan(body, problems)
     usage = Usage(count(given, "input_tokens", problems), count(made, "output_tokens", problems))
     return extracted(usage, problems, provider=provider, finish_reason=reason)
 
@@ -99,11 +99,15 @@ def _hour(details: object, problems: list[str]) -> int | None:
     )
 
 
-def _titan(results: object, problems: list[str]) -> tuple[int | None, object]:
-    if not isinstance(results, list | tuple):
+def _titan(body: object, problems: list[str]) -> tuple[int | None, object]:
+    results = peek(body, "results")
+    if isinstance(results, list | tuple):
+        made = plus(*(count(peek(item, "tokenCount"), "output_tokens", problems) for item in results))
+        return made, peek(results[0], "completionReason") if results else None
+    if peek(body, "outputText") is None:
         return 0, None  # Titan's embeddings have an input count and nothing else
-    made = plus(*(count(peek(item, "tokenCount"), "output_tokens", problems) for item in results))
-    return made, peek(results[0], "completionReason") if results else None
+    # A chunk of a stream, of which only the last one tells the output.
+    return count(peek(body, "totalOutputTextTokenCount"), "output_tokens", problems), peek(body, "completionReason")
 
 
 def _from_headers(response: object) -> dict[str, object] | None:
