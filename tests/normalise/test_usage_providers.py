@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from types import SimpleNamespace
 
 from anthropic.types.messages import MessageBatchIndividualResponse
@@ -102,6 +103,59 @@ def test_xai_counts_reasoning_beside_the_completion():
         "completion_tokens_details": {"reasoning_tokens": 94},
     }
     assert extract({"usage": usage}).usage == Usage(32, 103, reasoning_tokens=94)
+
+
+def test_a_count_that_a_total_holds_beside_the_others_belongs_to_its_direction():
+    """Whoever counts the cache, reasoning or what connectors read beside prompt and completion says so by the total."""
+
+    def usage(total: int, **more: object) -> Usage:
+        return extract({"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": total, **more}).usage
+
+    cached = {"cache_read_input_tokens": 60, "cache_creation_input_tokens": 7}
+    thought = {"completion_tokens_details": {"reasoning_tokens": 5}}
+    assert usage(177, **cached) == Usage(167, 10, 60, 7)
+    assert usage(110, **cached) == Usage(100, 10, 60, 7)
+    assert usage(182, **cached, **thought) == Usage(167, 15, 60, 7, reasoning_tokens=5)
+    assert usage(110, **thought) == Usage(100, 10, reasoning_tokens=5)
+    assert usage(610, connector_tokens=500) == Usage(600, 10)
+    bedrock = {"cache_read_input_tokens": 60, "cache_write_input_tokens": 7}  # as LangChain writes InvokeModel's headers
+    assert usage(177, **bedrock) == Usage(167, 10, 60, 7)
+
+
+def test_gemini_behind_openais_shape_tells_its_thoughts_in_the_total_alone():
+    usage = {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}
+    assert extract({"model": "google/gemini-2.5-flash", "usage": usage}).usage == Usage(20, 603)
+    assert from_stream([{"model": "gemini-2.5-flash", "usage": usage}]).usage == Usage(20, 603)
+    assert extract({"model": "somebody-else", "usage": usage}).usage == Usage(20, 198)
+    known = {**usage, "completion_tokens_details": {"reasoning_tokens": 405}}
+    assert extract({"model": "gemini-2.5-flash", "usage": known}).usage == Usage(20, 603, reasoning_tokens=405)
+
+
+def test_a_part_beside_openais_names_does_not_hide_them():
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150, "reasoning_tokens": 20}
+    assert extract({"usage": usage}).usage == Usage(100, 50, reasoning_tokens=20)
+
+
+def test_cache_counts_under_anthropics_names_inside_the_details():
+    details = {"cache_read_input_tokens": 40, "cache_creation_input_tokens": 20}
+    perplexity = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110, "input_tokens_details": details}
+    assert extract({"object": "response", "usage": perplexity}).usage == Usage(100, 10, 40, 20)
+
+
+def test_litellm_keeps_lifetimes_and_searches_of_anthropic():
+    usage = {
+        "prompt_tokens": 2627,
+        "completion_tokens": 97,
+        "total_tokens": 2724,
+        "prompt_tokens_details": {
+            "cached_tokens": 2000,
+            "cache_creation_tokens": 123,
+            "cache_creation_token_details": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 23},
+        },
+        "server_tool_use": {"web_search_requests": 2},
+    }
+    for form in (usage, {"usage": usage}):
+        assert (extract(form).usage, extract(form).fees) == (Usage(2627, 97, 2000, 123, 23), {"web_search": 2})
 
 
 def test_gateways_put_anthropics_cache_counts_beside_an_inclusive_prompt():
@@ -289,7 +343,43 @@ def test_the_callers_provider_wins_over_the_shape():
     assert extract({"usage": {"prompt_tokens": 1, "completion_tokens": 1}}, provider="groq").provider == "groq"
 
 
+def test_perplexity_and_xai_state_what_a_call_cost():
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    perplexity = {**usage, "cost": {"input_tokens_cost": 0.001, "request_cost": 0.005, "total_cost": 0.006}}
+    assert str(extract({"usage": perplexity}).stated_cost_usd) == "0.006"
+    assert extract({"usage": {**usage, "cost": {"total_cost": 0}}}).stated_cost_usd is None  # a chunk before the last one
+    xai = extract({"usage": {**usage, "cost_in_usd_ticks": 5_000_000}}).stated_cost_usd
+    assert (xai, extract({"usage": {**usage, "cost_in_usd_ticks": 0}}).stated_cost_usd) == (Decimal("0.0005"), None)
+
+
+def test_the_object_of_xais_sdk_is_a_message_of_protobuf():
+    class Proto:
+        """Attributes without a `__dict__`, zeros for what was not sent."""
+
+        __slots__ = ()
+        prompt_tokens, completion_tokens, reasoning_tokens, total_tokens = 32, 9, 94, 135
+        cached_prompt_text_tokens, cost_in_usd_ticks = 8, 0
+
+    got = extract(SimpleNamespace(id="x-1", usage=Proto()))
+    assert (got.usage, got.response_id) == (Usage(32, 103, 8, reasoning_tokens=94), "x-1")
+
+
+def test_what_an_sdk_marks_as_not_sent_is_unknown_and_no_problem():
+    class Unset:
+        """As the SDKs of Mistral and OpenRouter have it."""
+
+        def __bool__(self) -> bool:
+            return False
+
+    details = SimpleNamespace(reasoning_tokens=Unset(), audio_tokens=0)
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "completion_tokens_details": details, "cost": Unset()}
+    got = extract({"usage": usage})
+    assert (got.usage, got.stated_cost_usd, got.problems) == (Usage(9, 2, output_audio_tokens=0), None, ())
+
+
 def test_openrouter_with_the_users_own_key_states_no_cost():
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0, "is_byok": True}
     assert extract({"usage": usage}).stated_cost_usd is None
     assert str(extract({"usage": {**usage, "is_byok": False, "cost": 4e-05}}).stated_cost_usd) == "0.00004"
+    unsaid = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.00002, "cost_details": {"upstream_inference_cost": 0.0004}}
+    assert extract({"usage": unsaid}).stated_cost_usd is None

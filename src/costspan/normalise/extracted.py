@@ -97,8 +97,14 @@ def count(value: object, name: str, problems: list[str]) -> int | None:
     # Cohere's SDK types its counts as floats.
     if isinstance(value, float) and value.is_integer() and 0 <= value <= COUNT_MAX:
         return int(value)
-    problems.append(f"invalid_{name}")
+    if not _is_unset(value):
+        problems.append(f"invalid_{name}")
     return None
+
+
+def _is_unset(value: object) -> bool:
+    """The SDKs of Mistral and OpenRouter fill fields that were not sent with an object of their own."""
+    return type(value).__name__ == "Unset"
 
 
 def plus(*parts: int | None) -> int | None:
@@ -109,7 +115,7 @@ def plus(*parts: int | None) -> int | None:
 
 def money(value: object, problems: list[str]) -> Decimal | None:
     """An amount of dollars that a provider wrote as a number or string; None and a problem word when it is neither."""
-    if value is None:
+    if value is None or _is_unset(value):
         return None
     if isinstance(value, int | float | str | Decimal) and not isinstance(value, bool):
         try:

@@ -120,7 +120,7 @@ def _is_crewai(payload: object) -> bool:
 
 def _is_openai(payload: object) -> bool:
     usage = peek(payload, "usage")
-    if isinstance(usage, Mapping) or hasattr(usage, "__dict__"):
+    if isinstance(usage, Mapping) or hasattr(usage, "__dict__") or usage_openai.is_chat(usage):
         return True
     return peek(peek(payload, "x_groq"), "usage") is not None
 
@@ -130,7 +130,8 @@ def _in_usage(payload: object) -> Extracted:
 
 
 def _is_plain(payload: object) -> bool:
-    return usage_plain.is_usage(peek(payload, "usage"))
+    usage = peek(payload, "usage")
+    return usage_plain.is_usage(usage) and not usage_openai.is_chat(usage)
 
 
 def _is_stream(payload: object) -> bool:

@@ -27,7 +27,7 @@ from costspan.normalise.extracted import (
     text,
 )
 from costspan.normalise.model_id import canonical_provider
-from costspan.normalise.usage_openrouter import stated_cost
+from costspan.normalise.usage_stated import stated_cost
 from costspan.records import NO_USAGE, Usage
 
 _NOTHING: Final[Mapping[str, object]] = {}

@@ -7,6 +7,7 @@ Most other providers and gateways speak this shape with spellings of their own; 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from costspan.normalise.extracted import (
@@ -19,7 +20,8 @@ from costspan.normalise.extracted import (
     plus,
     text,
 )
-from costspan.normalise.usage_openrouter import stated_cost
+from costspan.normalise.usage_anthropic import fees as searches_used
+from costspan.normalise.usage_stated import stated_cost
 from costspan.records import NO_USAGE, Usage
 
 if TYPE_CHECKING:
@@ -33,10 +35,21 @@ _OUTPUT_DETAILS: Final = (
     "output_tokens_details",
     "output_token_details",
 )
-# Beside the details: DeepSeek, Mistral, Moonshot, and LiteLLM's Anthropic names (inclusive there).
-_CACHE_READ: Final = ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens", "cache_read_input_tokens")
-# Inside the details: OpenAI, then LiteLLM.
-_CACHE_WRITE: Final = ("cache_write_tokens", "cache_creation_tokens")
+# Inside the details: OpenAI, LangChain, Perplexity.
+_CACHE_READ: Final = ("cached_tokens", "cache_read", "cache_read_input_tokens")
+# Beside the details: DeepSeek, Mistral, Moonshot, xAI's SDK, and LiteLLM's Anthropic names (inclusive there).
+_CACHE_READ_BESIDE: Final = (
+    "prompt_cache_hit_tokens",
+    "num_cached_tokens",
+    "cached_tokens",
+    "cached_prompt_text_tokens",
+    "cache_read_input_tokens",
+)
+# Inside the details: OpenAI, LiteLLM, then Perplexity and Alibaba; beside them: gateways, LangChain's Bedrock.
+_CACHE_WRITE: Final = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+_CACHE_WRITE_BESIDE: Final = ("cache_creation_input_tokens", "cache_write_input_tokens")
+# Writes by lifetime: LiteLLM, Alibaba.
+_LIFETIMES: Final = ("cache_creation_token_details", "cache_creation")
 
 
 def is_chat(usage: object) -> bool:
@@ -52,21 +65,27 @@ def from_response(response: object, *, provider: str | None = None) -> Extracted
         usage = peek(peek(response, "x_groq"), "usage")
     problems: list[str] = []
     return extracted(
-        read_usage(usage, problems),
+        with_thoughts(read_usage(usage, problems), peek(usage, "total_tokens"), peek(response, "model")),
         problems,
         provider=provider,
         source=response,
         finish_reason=_finish_reason(response),
         service_tier=peek(response, "service_tier"),
         stated_cost_usd=stated_cost(usage, problems),
-        fees=searches(peek(response, "output")),
+        fees=searches(peek(response, "output")) or searches_used(usage, problems),
     )
 
 
 def from_usage(usage: object, *, provider: str | None = None) -> Extracted:
     """A bare usage object of any of these endpoints."""
     problems: list[str] = []
-    return extracted(read_usage(usage, problems), problems, provider=provider, stated_cost_usd=stated_cost(usage, problems))
+    return extracted(
+        read_usage(usage, problems),
+        problems,
+        provider=provider,
+        stated_cost_usd=stated_cost(usage, problems),
+        fees=searches_used(usage, problems),
+    )
 
 
 def from_stream(chunks: Iterable[object], *, provider: str | None = None) -> Extracted:
@@ -82,7 +101,7 @@ def from_stream(chunks: Iterable[object], *, provider: str | None = None) -> Ext
         holder = usage if usage is not None else holder
     problems: list[str] = []
     return extracted(
-        read_usage(holder, problems),
+        with_thoughts(read_usage(holder, problems), peek(holder, "total_tokens"), model),
         problems,
         provider=provider,
         model=model,
@@ -103,24 +122,58 @@ def read_usage(usage: object, problems: list[str]) -> Usage:
     if made is None and total == given and "invalid_output_tokens" not in problems:
         made = 0  # embeddings have no output and no field for it
     into, out = first(usage, *_INPUT_DETAILS), first(usage, *_OUTPUT_DETAILS)
-    read = count(first(into, "cached_tokens", "cache_read"), "cache_read_tokens", problems)
-    if not read:
-        beside = count(first(usage, *_CACHE_READ), "cache_read_tokens", problems)
-        read = beside if beside is not None else read
-    reasoning = count(first(out, "reasoning_tokens", "reasoning"), "reasoning_tokens", problems)
-    if reasoning and total is not None and total == plus(given, made, reasoning):
-        made = plus(made, reasoning)  # xAI leaves reasoning out of completion_tokens; its own total says so
+    read = _cache_read(usage, into, problems)
+    write = count(first(into, *_CACHE_WRITE) or first(usage, *_CACHE_WRITE_BESIDE), "cache_write_tokens", problems)
+    thought = first(out, "reasoning_tokens", "reasoning")
+    reasoning = count(peek(usage, "reasoning_tokens") if thought is None else thought, "reasoning_tokens", problems)
+    if total is not None and given is not None and made is not None and total > given + made:
+        given, made = _inclusive(given, made, total, plus(read, write), reasoning, peek(usage, "connector_tokens"))
     return Usage(
         input_tokens=given,
         output_tokens=made,
         cache_read_tokens=read,
-        cache_write_tokens=count(
-            first(into, *_CACHE_WRITE) or peek(usage, "cache_creation_input_tokens"), "cache_write_tokens", problems
+        cache_write_tokens=write,
+        cache_write_1h_tokens=count(
+            peek(first(into, *_LIFETIMES), "ephemeral_1h_input_tokens"), "cache_write_1h_tokens", problems
         ),
         reasoning_tokens=reasoning,
         input_audio_tokens=count(peek(into, "audio_tokens"), "input_audio_tokens", problems),
         output_audio_tokens=count(peek(out, "audio_tokens"), "output_audio_tokens", problems),
     )
+
+
+def _cache_read(usage: object, details: object, problems: list[str]) -> int | None:
+    read = count(first(details, *_CACHE_READ), "cache_read_tokens", problems)
+    if read:
+        return read
+    beside = count(first(usage, *_CACHE_READ_BESIDE), "cache_read_tokens", problems)
+    return read if beside is None else beside
+
+
+def _inclusive(
+    given: int, made: int, total: int, cached: int | None, reasoning: int | None, connectors: object
+) -> tuple[int, int]:
+    """Input and output with what a sender leaves out of both, where its own total says so: given + made < total.
+
+    xAI counts reasoning beside the completion, some gateways and LangChain's Bedrock count the cache beside the prompt,
+    Mistral's conversations what its connectors read.
+    """
+    missing = total - given - made
+    if reasoning == missing:
+        return given, made + reasoning
+    if missing in (cached, connectors):
+        return given + missing, made
+    if cached and reasoning and cached + reasoning == missing:
+        return given + cached, made + reasoning
+    return given, made
+
+
+def with_thoughts(usage: Usage, total: object, model: object) -> Usage:
+    """Gemini behind OpenAI's shape: thoughts are in the total and nowhere else, so what is missing there is output."""
+    given, made = usage.input_tokens, usage.output_tokens
+    if type(total) is not int or given is None or made is None or total <= given + made or usage.reasoning_tokens:
+        return usage
+    return replace(usage, output_tokens=total - given) if "gemini" in (text(model) or "").lower() else usage
 
 
 def _finish_reason(response: object) -> object:
