@@ -126,6 +126,80 @@ def test_passes_that_anthropic_billed_beside_the_answer_are_kept():
     assert got.problems == ("other_iterations_billed",)
 
 
+def test_thoughts_that_vertex_counts_in_the_total_alone_are_output():
+    """langchain-google-vertexai 3.2: `output_tokens` is `candidates_token_count`."""
+    usage = {
+        "input_tokens": 7,
+        "output_tokens": 8,
+        "total_tokens": 68,
+        "input_token_details": {"cache_read": 0},
+        "output_token_details": {"reasoning": 53},
+    }
+    told = {"model_provider": "google_vertexai", "model_name": "gemini-2.5-pro"}
+    assert from_message(AIMessage("x", usage_metadata=usage, response_metadata=told)).usage == Usage(
+        7, 61, 0, reasoning_tokens=53
+    )
+    raw = {
+        "prompt_token_count": 7,
+        "candidates_token_count": 8,
+        "thoughts_token_count": 53,
+        "tool_use_prompt_token_count": 22,
+        "total_token_count": 90,
+        "cached_content_token_count": 0,
+    }
+    whole = AIMessage("x", usage_metadata={**usage, "total_tokens": 90}, response_metadata={**told, "usage_metadata": raw})
+    assert from_message(whole).usage == Usage(29, 61, 0, reasoning_tokens=53)
+
+
+def test_the_total_of_a_gemini_stream_proves_nothing():
+    """langchain-google-genai takes differences of running counts, of which the total never falls."""
+    usage = {"input_tokens": 900, "output_tokens": 10, "total_tokens": 1001, "input_token_details": {"cache_read": 0}}
+    told = {"model_provider": "google_genai", "model_name": "gemini-2.0-flash"}
+    assert from_message(AIMessage("x", usage_metadata=usage, response_metadata=told)).usage == Usage(900, 10, 0)
+    by_openai = from_message(AIMessage("x", usage_metadata=usage, response_metadata={**told, "model_provider": "openai"}))
+    assert by_openai.usage == Usage(900, 101, 0)
+
+
+def test_lifetimes_of_cache_writes_are_taken_from_the_raw_usage_where_only_that_has_them():
+    """Claude on Vertex AI (langchain-google-vertexai 3.2), and LiteLLM."""
+    usage = {"input_tokens": 2627, "output_tokens": 97, "total_tokens": 2724}
+    usage["input_token_details"] = {"cache_read": 2000, "cache_creation": 123}
+    lifetimes = {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 23}
+    claude = {
+        "input_tokens": 504,
+        "cache_read_input_tokens": 2000,
+        "cache_creation_input_tokens": 123,
+        "cache_creation": lifetimes,
+        "output_tokens": 97,
+    }
+    details = {"cached_tokens": 2000, "cache_creation_tokens": 123, "cache_creation_token_details": lifetimes}
+    litellm = {"prompt_tokens": 2627, "completion_tokens": 97, "total_tokens": 2724, "prompt_tokens_details": details}
+    for told in ({"usage": claude}, {"token_usage": litellm}):
+        got = from_message(AIMessage("x", usage_metadata=usage, response_metadata=told))
+        assert got.usage == Usage(2627, 97, 2000, 123, 23)
+    merged = {"usage": {**claude, "output_tokens": 1}}  # of one chunk, not of the whole
+    assert from_message(AIMessage("x", usage_metadata=usage, response_metadata=merged)).usage.cache_write_1h_tokens is None
+
+
+def test_what_openrouter_states_is_the_cost_unless_it_is_only_a_fee():
+    """langchain-openrouter 0.2 keeps `cost` and `cost_details` in the metadata, and drops `is_byok`."""
+    told = {"model_provider": "openrouter", "model_name": "z-ai/glm-4.6", "cost": 1.4e-05}
+    told["cost_details"] = {"upstream_inference_cost": 1.4e-05}
+    assert str(from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata=told)).stated_cost_usd) == "0.000014"
+    own_key = {**told, "cost": 0}
+    assert from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata=own_key)).stated_cost_usd is None
+    free = {**told, "cost": 0, "cost_details": {"upstream_inference_cost": None}}
+    assert from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata=free)).stated_cost_usd == 0
+
+
+def test_tiers_of_bedrock_and_of_claudes_fast_mode():
+    converse = {"model_provider": "bedrock_converse", "serviceTier": {"type": "flex"}}
+    assert from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata=converse)).service_tier == "flex"
+    raw = {"input_tokens": 25, "output_tokens": 1037, "service_tier": "standard", "speed": "fast"}
+    fast = AIMessage("x", usage_metadata=DETAILED, response_metadata={"model_provider": "anthropic", "usage": raw})
+    assert from_message(fast).service_tier == "fast"
+
+
 def test_searches_of_openai_and_gemini_are_counted_from_the_message():
     blocks = [{"type": "web_search_call", "action": {"type": kind}} for kind in ("search", "open_page", "search")]
     assert from_message(AIMessage([*blocks, {"type": "text", "text": "x"}], usage_metadata=DETAILED)).fees == {"web_search": 2}

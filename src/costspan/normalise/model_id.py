@@ -19,8 +19,8 @@ _SPELLINGS: Final[dict[str, str]] = {
     "openai": "openai open_ai openai_chat chatopenai openai_responses openai_completion text_completion_openai",
     "anthropic": "anthropic claude chatanthropic anthropic_llm anthropic_chat",
     "aws.bedrock": "aws.bedrock aws_bedrock bedrock bedrock_converse amazon_bedrock amazon_bedrock_converse chatbedrock "
-    "chatbedrockconverse bedrock_runtime anthropic_bedrock anthropicbedrock chatanthropicbedrock aws amazon "
-    "sagemaker_chat bedrock_mantle",
+    "chatbedrockconverse bedrock_runtime anthropic_bedrock anthropicbedrock chatanthropicbedrock anthropic_mantle "
+    "openai_mantle aws amazon sagemaker_chat bedrock_mantle",
     "azure.ai.openai": "azure.ai.openai az.ai.openai azure azure_openai azure_openai_responses azureopenai azurechatopenai "
     "openai_azure azure_openai_chat azure_text",
     "azure.ai.inference": "azure.ai.inference az.ai.inference azure_ai azure_ai_inference azure_inference azure_ai_studio "
@@ -29,7 +29,8 @@ _SPELLINGS: Final[dict[str, str]] = {
     "google_ai_studio googleai chatgooglegenerativeai googlegenerativeai google.generative_ai palm google_palm "
     "vertex_ai_gemini_api google_gemini",
     "gcp.vertex_ai": "gcp.vertex_ai vertex vertex_ai vertexai google_vertexai google_vertex google_vertex_ai chatvertexai "
-    "vertex_ai_beta google.vertex google_anthropic_vertex anthropic_vertex anthropicvertex chatanthropicvertex vertex_anthropic",
+    "vertex_ai_beta google.vertex google_anthropic_vertex anthropic_vertex anthropicvertex chatanthropicvertex "
+    "vertex_anthropic vertexmodelgardenllama",
     "gcp.gen_ai": "gcp.gen_ai gcp_gen_ai",
     "cohere": "cohere cohere_chat chatcohere cohere_v2",
     "deepseek": "deepseek deep_seek chatdeepseek",

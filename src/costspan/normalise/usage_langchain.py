@@ -2,9 +2,11 @@
 
 `usage_metadata` is inclusive. Known traps: an OpenAI service tier renames the detail keys (`priority_cache_read`);
 Anthropic and Bedrock put cache writes under `ephemeral_5m_input_tokens` and `ephemeral_1h_input_tokens` and leave
-`cache_creation` at 0; Mistral's integration drops cached tokens, which only the raw `token_usage` still has; an Anthropic
-stream from an older API has 0 input. The raw usage in `response_metadata` fills what is missing, adds paid searches and
-a stated cost. Source: langchain_core/messages/ai.py, langchain_openai, langchain_anthropic (1.7).
+`cache_creation` at 0, Vertex AI's Claude and LiteLLM keep lifetimes in the raw usage only; Vertex AI's Gemini leaves
+thoughts out of `output_tokens`; Mistral's integration drops cached tokens, which only the raw `token_usage` still has; an
+Anthropic stream from an older API has 0 input. The raw usage in `response_metadata` fills what is missing, adds paid
+searches and a stated cost. Source: langchain_core/messages/ai.py (1.8), langchain_openai, langchain_anthropic (1.7),
+langchain_aws (1.9), langchain_google_vertexai (3.2), langchain_openrouter (0.2).
 
 `from_message` is on the hot path of every LangChain call: plain dict reads, no sniffing.
 """
@@ -34,6 +36,8 @@ _NOTHING: Final[Mapping[str, object]] = {}
 _OWN_IDS: Final = ("run-", "run--", "lc_", "lc_run--")
 """Ids that LangChain made up itself."""
 
+_MORE: Final = frozenset({"service_tier", "cost", "cost_in_usd_ticks", "server_tool_use", "iterations", "speed"})
+
 _canonical: Final = lru_cache(maxsize=256)(canonical_provider)
 
 
@@ -49,28 +53,34 @@ def from_message(message: object) -> Extracted:
     else:
         metadata, reported = getattr(message, "response_metadata", None), getattr(message, "usage_metadata", None)
     told: Mapping[str, object] = metadata if isinstance(metadata, dict) else _NOTHING
-    raw = told.get("token_usage") or told.get("usage")
+    raw = told.get("token_usage") or told.get("usage") or told.get("usage_metadata")
+    model = text(told.get("model_name") or told.get("model"))
     problems: list[str] = []
-    tier = text(told.get("service_tier"))
-    cost, fees, hit = None, None, False
+    tier = text(told.get("service_tier")) or text(peek(told.get("serviceTier"), "type"))
+    cost = stated_cost(told, problems) if "cost" in told else None
+    fees, hit, odd = None, False, False
     sides: tuple[SideUsage, ...] = ()
     if isinstance(reported, dict) and reported:
         usage, renamed = read_usage(reported, problems)
+        odd = reported.get("total_tokens") != usage.total_tokens
+        if odd and told.get("model_provider") == "openai":
+            usage = usage_openai.with_thoughts(usage, reported.get("total_tokens"), model)
         tier = tier or renamed
         hit = reported.get("total_cost") == 0 and "total_cost" in reported
     else:
         usage = NO_USAGE
         problems.append(NO_USAGE_FOUND)
     if raw:
-        usage = _with_raw(usage, raw, problems)
+        usage = _with_raw(usage, raw, odd, problems)
         if type(raw) is not dict or _has_more(raw):
             tier = tier or usage_anthropic.tier(raw)
-            cost, fees = stated_cost(raw, problems), usage_anthropic.fees(raw, problems)
+            cost = stated_cost(raw, problems) if cost is None else cost
+            fees = usage_anthropic.fees(raw, problems)
             sides = usage_anthropic.side_usages(raw, problems)
     return Extracted(
         settle(usage, problems) if usage is not NO_USAGE else usage,
         _canonical(text(told.get("model_provider"))),
-        text(told.get("model_name") or told.get("model")),
+        model,
         _response_id(message, told),
         text(told.get("finish_reason") or told.get("stop_reason") or told.get("stopReason") or told.get("done_reason")),
         tier,
@@ -127,6 +137,8 @@ def from_llm_output(output: object) -> Extracted:
 
 def read_usage(reported: Mapping[str, object], problems: list[str]) -> tuple[Usage, str | None]:
     """Counts of a `usage_metadata`, not yet settled, and the service tier that its keys give away."""
+    taken = count(reported.get("input_tokens"), "input_tokens", problems)
+    answered = count(reported.get("output_tokens"), "output_tokens", problems)
     into = reported.get("input_token_details")
     out = reported.get("output_token_details")
     given: Mapping[str, object] = into if isinstance(into, dict) else _NOTHING
@@ -144,13 +156,16 @@ def read_usage(reported: Mapping[str, object], problems: list[str]) -> tuple[Usa
         minutes = count(given.get("ephemeral_5m_input_tokens"), "cache_write_tokens", problems)
         # Some versions keep the whole beside its two parts.
         write = max(plus(hour, minutes) or 0, count(write, "cache_write_tokens", problems) or 0)
+    reasoning = count(made.get("reasoning"), "reasoning_tokens", problems)
+    if reasoning and taken is not None and answered is not None and reported.get("total_tokens") == taken + answered + reasoning:
+        answered += reasoning  # Vertex AI's Gemini: the total alone counts the thoughts
     return Usage(
-        count(reported.get("input_tokens"), "input_tokens", problems),
-        count(reported.get("output_tokens"), "output_tokens", problems),
+        taken,
+        answered,
         count(given.get("cache_read"), "cache_read_tokens", problems),
         count(write, "cache_write_tokens", problems),
         hour,
-        count(made.get("reasoning"), "reasoning_tokens", problems),
+        reasoning,
         count(given.get("audio"), "input_audio_tokens", problems),
         count(made.get("audio"), "output_audio_tokens", problems),
     ), tier
@@ -170,12 +185,12 @@ def _untiered(details: Mapping[str, object], names: tuple[str, ...]) -> tuple[Ma
 
 def _has_more(raw: Mapping[str, object]) -> bool:
     """The provider's own usage tells something beside counts."""
-    return "service_tier" in raw or "cost" in raw or "server_tool_use" in raw or "iterations" in raw
+    return not _MORE.isdisjoint(raw)
 
 
-def _with_raw(usage: Usage, raw: object, problems: list[str]) -> Usage:
-    """The counts, or the provider's own where LangChain's are absent or know nothing of the cache."""
-    if usage.cache_read_tokens is not None and usage.input_tokens:
+def _with_raw(usage: Usage, raw: object, odd: bool, problems: list[str]) -> Usage:
+    """The counts, or the provider's own where LangChain's are absent or know less. `odd`: they are not what their total says."""
+    if usage.cache_read_tokens is not None and usage.input_tokens and not _knows_less(usage, raw, odd):
         return usage
     own = usage_shapes.from_usage(raw).usage
     if own.input_tokens is None or own.output_tokens is None:
@@ -184,7 +199,18 @@ def _with_raw(usage: Usage, raw: object, problems: list[str]) -> Usage:
         problems[:] = [word for word in problems if word != NO_USAGE_FOUND]
         return own
     # Only a raw usage of the same size can be the same call's: merged chunks keep the raw usage of one of them.
-    return own if (own.input_tokens, own.output_tokens) == (usage.input_tokens, usage.output_tokens) else usage
+    same = (own.input_tokens, own.output_tokens) == (usage.input_tokens, usage.output_tokens)
+    return own if same or usage_gemini.is_usage(raw) else usage
+
+
+def _knows_less(usage: Usage, raw: object, odd: bool) -> bool:
+    """A Gemini that is less than its total, or cache writes without the lifetimes that Claude on Vertex AI and LiteLLM tell."""
+    if odd and usage_gemini.is_usage(raw):
+        return True
+    if not usage.cache_write_tokens or usage.cache_write_1h_tokens is not None:
+        return False
+    within = peek(raw, "prompt_tokens_details")
+    return bool(peek(raw, "cache_creation") or peek(within, "cache_creation_token_details"))
 
 
 def _response_id(message: object, told: Mapping[str, object]) -> str | None:
