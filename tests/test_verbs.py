@@ -61,6 +61,20 @@ def test_a_stated_cost_is_the_cost_whatever_else_is_known():
     assert (cost.amount_usd, cost.source) == (Decimal("0.02"), "provider")
 
 
+def test_cohere_is_priced_by_its_billed_units_and_counted_by_its_tokens():
+    units, tokens = {"input_tokens": 431.0, "output_tokens": 661.0}, {"input_tokens": 2190.0, "output_tokens": 1257.0}
+    answer = {"id": "1", "usage": {"billed_units": units, "tokens": tokens}}
+    named = {"model": "command-r-08-2024", "provider": "cohere", "at": NOON}
+    billed = costspan.calculate_cost({"prompt_tokens": 431, "completion_tokens": 661}, **named)
+    for form in (answer, answer["usage"]):
+        assert costspan.calculate_cost(form, **named) == billed
+        assert costspan.extract_usage(form) == Usage(2190, 1257)
+    run = costspan.aggregate({"PM": answer}, model="command-r-08-2024", at=NOON)
+    assert (run.totals.usage.total_tokens, run.totals.cost_usd) == (2190 + 1257, billed.amount_usd)
+    unbilled = {"id": "1", "usage": {"tokens": tokens}}
+    assert costspan.calculate_cost(unbilled, **named).amount_usd > billed.amount_usd
+
+
 def test_a_line_of_a_batch_file_is_priced_by_the_batch_list():
     body = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}}
     line = {"custom_id": "a", "response": {"status_code": 200, "body": body}}

@@ -135,7 +135,7 @@ def _price(
             return Unpriced(_INVALID, f"the usage is not fully known ({', '.join(got.problems) or 'nothing reported'})")
     book = _book(settings.read().prices)
     cost = book.price(
-        got.usage,
+        got.billed or got.usage,
         provider=got.provider,
         model=model,
         at_ns=at_ns,

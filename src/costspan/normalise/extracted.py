@@ -41,8 +41,9 @@ class Extracted:
     """What one payload tells. `provider` is an OTel GenAI name where known, `model` as the provider wrote it.
 
     `usage` is inclusive (see `records.Usage`); its source is `missing` when input or output is not known, and the
-    counts that are known stay in it. `fees` counts things that are billed per piece. `stated_cost_usd` is what the
-    provider itself says the call cost. `cache_hit` is an answer out of the framework's cache: nothing was billed.
+    counts that are known stay in it. `billed` are the counts that the bill is made of, where they are others (Cohere).
+    `fees` counts things that are billed per piece. `stated_cost_usd` is what the provider itself says the call cost.
+    `cache_hit` is an answer out of the framework's cache: nothing was billed.
     `problems` are short words, empty when all is well.
     """
 
@@ -57,6 +58,7 @@ class Extracted:
     problems: tuple[str, ...] = ()
     side_usages: tuple[SideUsage, ...] = ()
     cache_hit: bool = False
+    billed: Usage | None = None
 
 
 def peek(source: object, name: str) -> object:

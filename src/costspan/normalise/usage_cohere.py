@@ -1,10 +1,12 @@
 """Cohere: `tokens` is what went through the model, `billed_units` what of it is billed, `cached_tokens` beside both.
 
-The usage counts `tokens`, as every other provider's does. Source: https://docs.cohere.com/reference/chat (`usage`).
+The usage counts `tokens`, as every other provider's does; a price is made of `billed_units`.
+Source: https://docs.cohere.com/reference/chat (`usage`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from costspan.normalise.extracted import Extracted, count, extracted, first, peek
@@ -25,7 +27,7 @@ def from_response(response: object, *, provider: str | None = PROVIDER) -> Extra
         response = peek(response, "delta")
         usage = peek(response, "usage")
     problems: list[str] = []
-    return extracted(
+    found = extracted(
         read_usage(usage, problems),
         problems,
         provider=provider,
@@ -33,12 +35,20 @@ def from_response(response: object, *, provider: str | None = PROVIDER) -> Extra
         response_id=first(response, "id", "response_id", "generation_id"),
         finish_reason=peek(response, "finish_reason"),
     )
+    return replace(found, billed=_billed(usage))
 
 
 def from_usage(usage: object, *, provider: str | None = PROVIDER) -> Extracted:
     """A bare `usage` or `meta`."""
     problems: list[str] = []
-    return extracted(read_usage(usage, problems), problems, provider=provider)
+    return replace(extracted(read_usage(usage, problems), problems, provider=provider), billed=_billed(usage))
+
+
+def _billed(usage: object) -> Usage | None:
+    """The tokens that are billed, fewer than went through the model (Cohere's own prompt is free); None when not told."""
+    units = peek(usage, "billed_units")
+    given, made = count(peek(units, "input_tokens"), "billed", []), count(peek(units, "output_tokens"), "billed", [])
+    return Usage(given, made) if given and made is not None and peek(usage, "tokens") is not None else None
 
 
 def read_usage(usage: object, problems: list[str]) -> Usage:
