@@ -203,8 +203,10 @@ def test_tiers_of_bedrock_and_of_claudes_fast_mode():
 def test_searches_of_openai_and_gemini_are_counted_from_the_message():
     blocks = [{"type": "web_search_call", "action": {"type": kind}} for kind in ("search", "open_page", "search")]
     assert from_message(AIMessage([*blocks, {"type": "text", "text": "x"}], usage_metadata=DETAILED)).fees == {"web_search": 2}
-    grounding = {"grounding_metadata": {"web_search_queries": ["a"]}}
-    assert from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata=grounding)).fees == {"web_search": 1}
+    grounding = {"grounding_metadata": {"web_search_queries": ["a", "b"]}}
+    for model, billed in (("gemini-2.5-flash", 1), ("gemini-3-flash-preview", 2)):
+        told = {**grounding, "model_name": model}
+        assert from_message(AIMessage("x", usage_metadata=DETAILED, response_metadata=told)).fees == {"web_search": billed}
     assert from_message(message()).fees is None
 
 

@@ -241,7 +241,9 @@ def test_geminis_grounding_is_a_fee_and_its_traffic_a_tier():
         "modelVersion": "gemini-2.5-flash",
     }
     got = extract(payload)
-    assert (got.fees, got.service_tier, got.finish_reason, got.response_id) == ({"web_search": 2}, "flex", "STOP", "abc")
+    assert (got.fees, got.service_tier, got.finish_reason, got.response_id) == ({"web_search": 1}, "flex", "STOP", "abc")
+    # Until Gemini 3 a grounded answer was billed, whatever the number of its queries; since then each query is.
+    assert extract({**payload, "modelVersion": "gemini-3-flash-preview"}).fees == {"web_search": 2}
 
 
 def test_geminis_live_api_calls_the_answer_a_response():

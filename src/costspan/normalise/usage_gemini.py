@@ -8,12 +8,14 @@ counts. Source: https://ai.google.dev/api/generate-content#UsageMetadata, google
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from costspan.normalise.extracted import WEB_SEARCH, Extracted, count, extracted, first, peek, plus, text
 from costspan.records import NO_USAGE, Usage
 
 PROVIDER: Final = "gcp.gemini"
+_BY_ANSWER: Final = re.compile(r"gemini-[12][.-]")
 _TRAFFIC: Final = {"ON_DEMAND": "standard", "ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
 
 
@@ -59,15 +61,17 @@ def from_response(response: object, *, provider: str | None = PROVIDER) -> Extra
     problems: list[str] = []
     candidates = peek(response, "candidates")
     found = candidates[0] if isinstance(candidates, list | tuple) and candidates else None
+    model = text(first(response, "modelVersion", "model_version", "model"))
     return extracted(
         read_usage(usage, problems),
         problems,
         provider=provider,
-        model=first(response, "modelVersion", "model_version", "model"),
+        model=model,
         response_id=first(response, "responseId", "response_id", "id"),
         finish_reason=first(found, "finishReason", "finish_reason"),
         service_tier=_tier(usage),
-        fees=_fees(found) or _searches_counted(peek(usage, "grounding_tool_count")),
+        fees=searches(first(found, "groundingMetadata", "grounding_metadata"), model)
+        or _searches_counted(peek(usage, "grounding_tool_count"), model),
     )
 
 
@@ -117,21 +121,25 @@ def _tier(usage: object) -> str | None:
     return text(first(usage, "serviceTier", "service_tier")) or _TRAFFIC.get(traffic or "", traffic)
 
 
-def _fees(candidate: object) -> dict[str, int] | None:
-    """Searches that the answer was grounded on."""
-    return searches(first(candidate, "groundingMetadata", "grounding_metadata"))
-
-
-def _searches_counted(tools: object) -> dict[str, int] | None:
+def _searches_counted(tools: object, model: str | None) -> dict[str, int] | None:
     """Those that an interaction counts itself."""
     for tool in tools if isinstance(tools, list | tuple) else ():
         if text(peek(tool, "type")) == "google_search":
-            found = count(peek(tool, "count"), WEB_SEARCH, [])
-            return {WEB_SEARCH: found} if found else None
+            return _fee(count(peek(tool, "count"), WEB_SEARCH, []), model)
     return None
 
 
-def searches(grounding: object) -> dict[str, int] | None:
-    """Queries that a `groundingMetadata` lists, as a fee."""
+def searches(grounding: object, model: str | None) -> dict[str, int] | None:
+    """Searches that an answer was grounded on (its `groundingMetadata`), as a fee."""
     queries = first(grounding, "webSearchQueries", "web_search_queries")
-    return {WEB_SEARCH: len(queries)} if isinstance(queries, list | tuple) and queries else None
+    return _fee(len(queries), model) if isinstance(queries, list | tuple) else None
+
+
+def _fee(queries: int | None, model: str | None) -> dict[str, int] | None:
+    """Gemini 3 is billed by the query, the models before it by the answer, however many queries that took.
+
+    Source: https://ai.google.dev/gemini-api/docs/pricing ("grounded prompts" up to 2.5, "search queries" since).
+    """
+    if not queries:
+        return None
+    return {WEB_SEARCH: 1 if _BY_ANSWER.search(model or "") else queries}

@@ -85,7 +85,7 @@ def from_message(message: object) -> Extracted:
         text(told.get("finish_reason") or told.get("stop_reason") or told.get("stopReason") or told.get("done_reason")),
         tier,
         cost,
-        fees or _searches(message, told),
+        fees or _searches(message, told, model),
         tuple(problems) if not problems else tuple(dict.fromkeys(problems)),
         sides,
         hit,
@@ -222,11 +222,11 @@ def _response_id(message: object, told: Mapping[str, object]) -> str | None:
     return text(given)
 
 
-def _searches(message: object, told: Mapping[str, object]) -> dict[str, int] | None:
+def _searches(message: object, told: Mapping[str, object], model: str | None) -> dict[str, int] | None:
     """Searches that only the answer's shape tells: OpenAI's call blocks, Gemini's grounding."""
     grounding = told.get("grounding_metadata")
     if grounding:
-        return usage_gemini.searches(grounding)
+        return usage_gemini.searches(grounding, model)
     content = message.get("content") if type(message) is dict else getattr(message, "content", None)
     return usage_openai.searches(content) if type(content) is list else None
 
