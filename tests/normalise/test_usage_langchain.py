@@ -5,7 +5,7 @@ from __future__ import annotations
 import timeit
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 
 from costspan.normalise.usage import extract
 from costspan.normalise.usage_langchain import from_message, from_result
@@ -215,6 +215,50 @@ def test_a_result_counts_one_candidate_per_prompt_and_adds_up_prompts():
     assert from_result(LLMResult(generations=[candidates])).usage == from_message(message()).usage
     both = extract(LLMResult(generations=[candidates, candidates]))
     assert (both.usage.input_tokens, both.usage.output_tokens) == (2 * 1497, 2 * 1037)
+
+
+def test_the_pieces_of_a_stream_in_a_list_are_what_they_are_merged():
+    """Counts of pieces are differences: Gemini's integration tells the input first and the output last."""
+    first = {"input_tokens": 2152, "output_tokens": 0, "total_tokens": 2152, "input_token_details": {"cache_read": 2000}}
+    last = {"input_tokens": 22, "output_tokens": 127, "total_tokens": 149, "output_token_details": {"reasoning": 100}}
+    chunks = [
+        AIMessageChunk("an ", usage_metadata=first, response_metadata={"model_provider": "google_genai"}),
+        AIMessageChunk(
+            "answer", usage_metadata=last, response_metadata={"model_name": "gemini-2.5-pro", "finish_reason": "STOP"}
+        ),
+    ]
+    whole = from_message(chunks[0] + chunks[1])
+    for form in (chunks, [chunk.model_dump() for chunk in chunks]):
+        got = extract(form)
+        assert got.usage == whole.usage == Usage(2174, 127, 2000, reasoning_tokens=100)
+        assert (got.model, got.provider, got.finish_reason) == ("gemini-2.5-pro", "gcp.gemini", "STOP")
+
+
+def test_a_result_without_an_llm_output_is_a_result_too():
+    assert extract(ChatResult(generations=[ChatGeneration(message=message())])).usage == from_message(message()).usage
+
+
+def test_a_completion_models_usage_is_read_from_what_stands_beside_its_text():
+    ollama = {"model": "llama3.1", "prompt_eval_count": 44, "eval_count": 113, "total_duration": 5, "done_reason": "stop"}
+    google = {"model_name": "gemini-2.5-pro", "usage_metadata": DETAILED}
+    vertex = {"usage_metadata": {"prompt_token_count": 7, "candidates_token_count": 8, "thoughts_token_count": 53}}
+    for info, usage in (
+        (ollama, Usage(44, 113)),
+        (google, extract(message()).usage),
+        (vertex, Usage(7, 61, reasoning_tokens=53)),
+    ):
+        assert extract(LLMResult(generations=[[Generation(text="…", generation_info=info)]])).usage == usage
+    both = LLMResult(generations=[[Generation(text="…", generation_info=ollama)]] * 2)
+    assert extract(both).usage == Usage(88, 226)
+    assert (
+        extract(LLMResult(generations=[[Generation(text="…", generation_info={"finish_reason": "stop"})]])).usage.source
+        == MISSING
+    )
+
+
+def test_a_tier_is_known_by_its_own_key_where_nothing_was_cached():
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "input_token_details": {"flex": 10}}
+    assert from_message(AIMessage("x", usage_metadata=usage)).service_tier == "flex"
 
 
 def test_a_legacy_result_is_read_from_its_llm_output():

@@ -83,7 +83,10 @@ def _is_message(payload: object) -> bool:
 
 
 def _is_result(payload: object) -> bool:
-    return peek(payload, "generations") is not None and first(payload, "llm_output", "run", "type") is not None
+    if peek(payload, "generations") is None:
+        return False
+    # A ChatResult may have nothing beside its generations; Cohere's first API has generations too, and no such field.
+    return first(payload, "llm_output", "run", "type") is not None or hasattr(payload, "llm_output")
 
 
 def _is_llm_output(payload: object) -> bool:
@@ -143,6 +146,8 @@ def _from_stream(payload: object) -> Extracted:
     events = list(payload) if isinstance(payload, list | tuple) else [payload]
     if any(peek(event, "type") in ("message_start", "message_delta") for event in events):
         return usage_anthropic.from_stream(events)
+    if events and all(usage_langchain.is_chunk(event) for event in events):
+        return usage_langchain.from_chunks(events)
     found = [_read(event, 1) for event in events[-3:]]
     told = [got for got in found if NO_USAGE_FOUND not in got.problems]
     return told[-1] if told else usage_shapes.NOTHING

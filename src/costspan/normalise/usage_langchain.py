@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from costspan.normalise import usage_anthropic, usage_gemini, usage_openai, usage_shapes
+from costspan.normalise import usage_anthropic, usage_gemini, usage_ollama, usage_openai, usage_shapes
 from costspan.normalise.extracted import (
     NO_USAGE_FOUND,
     Extracted,
@@ -32,10 +32,14 @@ from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.usage_stated import stated_cost
 from costspan.records import NO_USAGE, Usage
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _NOTHING: Final[Mapping[str, object]] = {}
 _OWN_IDS: Final = ("run-", "run--", "lc_", "lc_run--")
 """Ids that LangChain made up itself."""
 
+_TIERS: Final = ("flex", "priority")
 _MORE: Final = frozenset({"service_tier", "cost", "cost_in_usd_ticks", "server_tool_use", "iterations", "speed"})
 
 _canonical: Final = lru_cache(maxsize=256)(canonical_provider)
@@ -90,6 +94,37 @@ def from_message(message: object) -> Extracted:
         sides,
         hit,
     )
+
+
+def is_chunk(message: object) -> bool:
+    """A piece of a message that was streamed."""
+    return type(message).__name__ == "AIMessageChunk" or (type(message) is dict and message.get("type") == "AIMessageChunk")
+
+
+def from_chunks(chunks: Iterable[object]) -> Extracted:
+    """The pieces of one stream, in order: their counts are differences and add up, of all else the last word counts."""
+    told: dict[str, object] = {}
+    usage: dict[str, object] = {}
+    ident: object = None
+    for chunk in chunks:
+        metadata, reported = peek(chunk, "response_metadata"), peek(chunk, "usage_metadata")
+        told.update(metadata if isinstance(metadata, Mapping) else _NOTHING)
+        usage = _added(usage, reported) if isinstance(reported, Mapping) else usage
+        ident = ident or peek(chunk, "id")
+    return from_message({"usage_metadata": usage, "response_metadata": told, "id": ident})
+
+
+def _added(usage: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
+    summed = dict(usage)
+    for name, value in more.items():
+        before = summed.get(name)
+        if isinstance(value, Mapping):
+            summed[name] = _added(before if isinstance(before, Mapping) else _NOTHING, value)
+        elif isinstance(before, int) and isinstance(value, int):
+            summed[name] = before + value
+        else:
+            summed[name] = value
+    return summed
 
 
 def from_usage(reported: object, *, provider: str | None = None) -> Extracted:
@@ -180,7 +215,7 @@ def _untiered(details: Mapping[str, object], names: tuple[str, ...]) -> tuple[Ma
             if key.endswith("_" + name):
                 plain[name] = value
                 tier = key[: -len(name) - 1]
-    return plain, tier
+    return plain, tier or next((word for word in _TIERS if word in details), None)
 
 
 def _has_more(raw: Mapping[str, object]) -> bool:
@@ -239,7 +274,15 @@ def _prompts(result: object) -> list[object]:
 def _from_prompt(candidates: object) -> Extracted | None:
     candidate = candidates[0] if isinstance(candidates, list | tuple) and candidates else candidates
     message = peek(candidate, "message")
-    return from_message(message) if message is not None else None
+    return from_message(message) if message is not None else _from_info(peek(candidate, "generation_info"))
+
+
+def _from_info(info: object) -> Extracted | None:
+    """What completion models put beside their text: Ollama's counts, or a `usage_metadata` (Google's two integrations)."""
+    if usage_ollama.is_response(info):
+        return usage_ollama.from_response(info)
+    reported = peek(info, "usage_metadata")
+    return from_message({"usage_metadata": reported, "response_metadata": info}) if reported else None
 
 
 def _sum(parts: list[Extracted]) -> Extracted:
