@@ -160,6 +160,17 @@ def test_the_total_of_a_gemini_stream_proves_nothing():
     assert by_openai.usage == Usage(900, 101, 0)
 
 
+def test_a_raw_usage_that_makes_up_langchains_total_is_the_calls():
+    """A gateway that counts the cache beside the prompt: langchain-openai reads the prompt and the total as they stand."""
+    usage = {"input_tokens": 3, "output_tokens": 10, "total_tokens": 110}
+    raw = {"prompt_tokens": 3, "completion_tokens": 10, "total_tokens": 110}
+    raw |= {"cache_read_input_tokens": 90, "cache_creation_input_tokens": 7}
+    told = {"model_provider": "openai", "model_name": "claude-haiku-4-5", "token_usage": raw}
+    assert from_message(AIMessage("x", usage_metadata=usage, response_metadata=told)).usage == Usage(100, 10, 90, 7)
+    other = {**told, "token_usage": {**raw, "total_tokens": 999}}
+    assert from_message(AIMessage("x", usage_metadata=usage, response_metadata=other)).usage == Usage(3, 10)
+
+
 def test_lifetimes_of_cache_writes_are_taken_from_the_raw_usage_where_only_that_has_them():
     """Claude on Vertex AI (langchain-google-vertexai 3.2), and LiteLLM."""
     usage = {"input_tokens": 2627, "output_tokens": 97, "total_tokens": 2724}

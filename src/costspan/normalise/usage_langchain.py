@@ -62,20 +62,20 @@ def from_message(message: object) -> Extracted:
     problems: list[str] = []
     tier = text(told.get("service_tier")) or text(peek(told.get("serviceTier"), "type"))
     cost = stated_cost(told, problems) if "cost" in told else None
-    fees, hit, odd = None, False, False
+    fees, hit, claimed = None, False, None
     sides: tuple[SideUsage, ...] = ()
     if isinstance(reported, dict) and reported:
         usage, renamed = read_usage(reported, problems)
-        odd = reported.get("total_tokens") != usage.total_tokens
-        if odd and told.get("model_provider") == "openai":
-            usage = usage_openai.with_thoughts(usage, reported.get("total_tokens"), model)
+        if reported.get("total_tokens") != usage.total_tokens:
+            claimed = reported.get("total_tokens")
+            usage = usage_openai.with_thoughts(usage, claimed, model) if told.get("model_provider") == "openai" else usage
         tier = tier or renamed
         hit = reported.get("total_cost") == 0 and "total_cost" in reported
     else:
         usage = NO_USAGE
         problems.append(NO_USAGE_FOUND)
     if raw:
-        usage = _with_raw(usage, raw, odd, problems)
+        usage = _with_raw(usage, raw, claimed, problems)
         if type(raw) is not dict or _has_more(raw):
             tier = tier or usage_anthropic.tier(raw)
             cost = stated_cost(raw, problems) if cost is None else cost
@@ -223,9 +223,12 @@ def _has_more(raw: Mapping[str, object]) -> bool:
     return not _MORE.isdisjoint(raw)
 
 
-def _with_raw(usage: Usage, raw: object, odd: bool, problems: list[str]) -> Usage:
-    """The counts, or the provider's own where LangChain's are absent or know less. `odd`: they are not what their total says."""
-    if usage.cache_read_tokens is not None and usage.input_tokens and not _knows_less(usage, raw, odd):
+def _with_raw(usage: Usage, raw: object, claimed: object, problems: list[str]) -> Usage:
+    """The counts, or the provider's own where LangChain's are absent or know less.
+
+    `claimed` is the total of LangChain's counts where that is not their sum.
+    """
+    if usage.cache_read_tokens is not None and usage.input_tokens and claimed is None and not _lacks_lifetimes(usage, raw):
         return usage
     own = usage_shapes.from_usage(raw).usage
     if own.input_tokens is None or own.output_tokens is None:
@@ -233,15 +236,14 @@ def _with_raw(usage: Usage, raw: object, odd: bool, problems: list[str]) -> Usag
     if usage is NO_USAGE or not usage.input_tokens:
         problems[:] = [word for word in problems if word != NO_USAGE_FOUND]
         return own
-    # Only a raw usage of the same size can be the same call's: merged chunks keep the raw usage of one of them.
+    # Only a raw usage of the same size can be the same call's: merged chunks keep the raw usage of one of them. (Of Gemini
+    # on Vertex AI there is one for whole answers only.)
     same = (own.input_tokens, own.output_tokens) == (usage.input_tokens, usage.output_tokens)
-    return own if same or usage_gemini.is_usage(raw) else usage
+    return own if same or own.total_tokens == claimed or usage_gemini.is_usage(raw) else usage
 
 
-def _knows_less(usage: Usage, raw: object, odd: bool) -> bool:
-    """A Gemini that is less than its total, or cache writes without the lifetimes that Claude on Vertex AI and LiteLLM tell."""
-    if odd and usage_gemini.is_usage(raw):
-        return True
+def _lacks_lifetimes(usage: Usage, raw: object) -> bool:
+    """Cache writes without the lifetimes that Claude on Vertex AI and LiteLLM tell in the raw usage."""
     if not usage.cache_write_tokens or usage.cache_write_1h_tokens is not None:
         return False
     within = peek(raw, "prompt_tokens_details")
