@@ -76,6 +76,12 @@ def test_openais_embeddings_have_no_output():
     assert extract(CreateEmbeddingResponse.model_validate(payload)).usage == Usage(4, 0)
 
 
+def test_a_list_of_embeddings_whose_total_is_all_that_is_told_had_that_input():
+    voyage = {"object": "list", "data": [], "model": "voyage-4", "usage": {"total_tokens": 10}}
+    assert (extract(voyage).usage, extract(voyage).model) == (Usage(10, 0), "voyage-4")
+    assert extract({**voyage, "object": "chat.completion"}).usage.source == MISSING
+
+
 def test_a_chat_that_lost_its_output_count_is_not_an_embedding():
     got = extract({"usage": {"prompt_tokens": 4, "completion_tokens": None, "total_tokens": 9}})
     assert got.usage == Usage(4, None, source=MISSING)

@@ -64,8 +64,12 @@ def from_response(response: object, *, provider: str | None = None) -> Extracted
         # Groq's last stream chunk carries its usage here.
         usage = peek(peek(response, "x_groq"), "usage")
     problems: list[str] = []
+    counts = read_usage(usage, problems)
+    if counts is NO_USAGE and peek(response, "object") == "list":  # Voyage's embeddings and rankings tell the total alone
+        given = count(peek(usage, "total_tokens"), "input_tokens", problems)
+        counts = counts if given is None else Usage(given, 0)
     return extracted(
-        with_thoughts(read_usage(usage, problems), peek(usage, "total_tokens"), peek(response, "model")),
+        with_thoughts(counts, peek(usage, "total_tokens"), peek(response, "model")),
         problems,
         provider=provider,
         source=response,
