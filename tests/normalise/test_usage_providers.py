@@ -285,6 +285,15 @@ def test_an_interaction_of_gemini_has_names_of_its_own_for_the_same_counts():
     assert extract({"usage": {"total_input_tokens": 1, "total_output_tokens": 2}}).provider is None  # anybody may say so
 
 
+def test_embeddings_of_vertex_ai_count_each_text_beside_its_vector():
+    """google-genai 3.6 (`EmbedContentResponse`): counts are floats, and AI Studio has none of them."""
+    three, four = ({"values": [0.1], "statistics": {"token_count": count}} for count in (3.0, 4.0))
+    assert extract({"embeddings": [three, four]}).usage == Usage(7, 0)
+    unknown = {"values": [0.1], "statistics": None}
+    for told in ([three, unknown], [unknown], []):
+        assert extract({"embeddings": told}).usage.source == MISSING
+
+
 def test_audio_that_geminis_tools_read_is_audio_too():
     audio = [{"modality": "AUDIO", "tokenCount": 30}]
     usage = {

@@ -158,6 +158,7 @@ _SHAPES: Final[tuple[tuple[Callable[[object], bool], Callable[[object], Extracte
     (_is_message, usage_langchain.from_message),
     (_is_result, usage_langchain.from_result),
     (_is_gemini, usage_gemini.from_response),
+    (usage_gemini.is_embedding, usage_gemini.from_embedding),
     (_is_cohere, usage_cohere.from_response),
     (_is_bedrock, usage_bedrock.from_response),
     (usage_bedrock.is_body, usage_bedrock.from_body),

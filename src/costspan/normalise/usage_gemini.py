@@ -55,6 +55,28 @@ def is_interaction(usage: object) -> bool:
     return first(usage, *_INTERACTION) is not None
 
 
+def is_embedding(response: object) -> bool:
+    """Embeddings of Vertex AI, which count each text beside its vector."""
+    return _embedded(response) is not None
+
+
+def _embedded(response: object) -> object:
+    """The `statistics` of the first embedding, if it has them."""
+    found = peek(response, "embeddings")
+    return peek(found[0], "statistics") if isinstance(found, list | tuple) and found else None
+
+
+def from_embedding(response: object, *, provider: str | None = PROVIDER) -> Extracted:
+    """The texts of one request together."""
+    problems: list[str] = []
+    found = peek(response, "embeddings")
+    counts = [
+        count(first(peek(one, "statistics"), "tokenCount", "token_count"), "input_tokens", problems)
+        for one in (found if isinstance(found, list | tuple) else ())
+    ]
+    return extracted(Usage(None if None in counts else plus(*counts), 0), problems, provider=provider)
+
+
 def from_response(response: object, *, provider: str | None = PROVIDER) -> Extracted:
     """A generated content, an interaction, an embedding, or one chunk of a stream (cumulative: the last one counts)."""
     usage = first(response, "usageMetadata", "usage_metadata", "usage")
