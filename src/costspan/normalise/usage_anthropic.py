@@ -157,11 +157,6 @@ def fees(usage: object, problems: list[str]) -> dict[str, int] | None:
     return {WEB_SEARCH: searches} if searches else None
 
 
-def tier(usage: object) -> str | None:
-    """What sets the price apart: `speed` (fast mode has a list of its own), else the service tier."""
-    return "fast" if peek(usage, "speed") == "fast" else text(peek(usage, "service_tier"))
-
-
 def side_usages(usage: object, problems: list[str]) -> tuple[SideUsage, ...]:
     """Passes that the top-level counts leave out: compaction, an advisor, and what a model wrote before it was replaced."""
     iterations = peek(usage, "iterations")
