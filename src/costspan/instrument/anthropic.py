@@ -7,6 +7,7 @@ Source: https://platform.claude.com/docs/en/api/messages and /build-with-claude/
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from costspan import conventions as c
@@ -60,8 +61,11 @@ class Told:
 
     def found(self) -> Extracted | None:
         """Everything so far."""
-        if self.whole is not None:
-            return extract(self.whole)
+        whole = self.whole
+        if whole is not None:
+            # Mostly what it looks like; what a gateway answers may have other usage in it.
+            plain = peek(whole, "type") == "message" and usage_anthropic.is_usage(peek(whole, "usage"))
+            return usage_anthropic.from_response(whole) if plain else extract(whole)
         return usage_anthropic.from_stream(self.events) if self.events else None
 
 
@@ -133,7 +137,12 @@ class Anthropic:
 
 def provider_of(client: Any) -> str:
     """Who answers this client, by its class."""
-    for kind in type(client).__mro__:
+    return _answering(type(client))  # type: ignore[arg-type]  # mypy does not know that classes have hashes
+
+
+@lru_cache(maxsize=64)
+def _answering(made_by: type) -> str:
+    for kind in made_by.__mro__:
         if kind.__module__.partition(".")[0] == "anthropic":
             for word, provider in _CLOUDS:
                 if word in kind.__name__:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -122,6 +123,8 @@ def returned(call: SdkCall | Foreign, result: Any, body: type[SyncBody | AsyncBo
 
 def response_of(result: Any) -> Any:
     """The HTTP response behind a raw response, a stream or a decoder, or the response itself; None behind a model."""
+    if _is_model(type(result)):  # type: ignore[arg-type]  # mypy does not know that classes have hashes
+        return None
     for found in (getattr(result, "http_response", None), getattr(result, "response", None), result):
         if hasattr(found, "is_closed") and hasattr(found, "stream") and hasattr(found, "headers"):
             return found
@@ -145,9 +148,19 @@ def dump(result: Any) -> Any:
 
 def is_stream(result: Any) -> bool:
     """True for the SDK's stream objects and decoders, which know their response."""
-    kind = type(result)
-    steps = hasattr(kind, "__next__") or hasattr(kind, "__anext__")
+    steps = _takes_steps(type(result))  # type: ignore[arg-type]  # as above
     return steps and (hasattr(result, "response") or hasattr(result, "http_response"))
+
+
+# By class, and remembered: a model that is asked for a field that it has not costs more than the rest of `returned`.
+@lru_cache(maxsize=256)
+def _is_model(kind: type) -> bool:
+    return hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__fields__")
+
+
+@lru_cache(maxsize=256)
+def _takes_steps(kind: type) -> bool:
+    return hasattr(kind, "__next__") or hasattr(kind, "__anext__")
 
 
 def wrap_request(sdk: Sdk, original: Any) -> Any:

@@ -18,6 +18,8 @@ COUNT_MAX: Final = 10**12
 WEB_SEARCH: Final = "web_search"
 """Key of `Extracted.fees`: searches that the provider ran and bills per piece."""
 
+_NO_FIELDS: Final = (str, int, float, list, tuple, bytes)
+
 # Words of `Extracted.problems`.
 INCONSISTENT: Final = "inconsistent_usage"
 """A part is larger than its whole (cached > input, reasoning > output, 1-hour writes > writes)."""
@@ -63,11 +65,11 @@ class Extracted:
 
 def peek(source: object, name: str) -> object:
     """A key of a mapping or an attribute of an object; None when there is no such thing."""
-    if type(source) is dict or isinstance(source, Mapping):
+    if type(source) is dict:
         return source.get(name)
-    if source is None or isinstance(source, str | int | float | list | tuple | bytes):
+    if source is None or isinstance(source, _NO_FIELDS):
         return None
-    return getattr(source, name, None)
+    return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
 
 
 def first(source: object, *names: str) -> object:

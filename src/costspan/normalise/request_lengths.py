@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MESSAGES_MAX: Final = 2000
 """A longer conversation is not listed: its attribute would outgrow every exporter's limit, and a part would mislead."""
+_json: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class MessageLength(NamedTuple):
@@ -30,7 +31,7 @@ class MessageLength(NamedTuple):
 def encode(messages: Iterable[tuple[str, str, int, str]]) -> str:
     """The compact JSON of (type, id hash, length, tool_call_id) entries; `""` for more than `MESSAGES_MAX`."""
     listed = list(messages)
-    return "" if len(listed) > MESSAGES_MAX else json.dumps(listed, separators=(",", ":"))
+    return "" if len(listed) > MESSAGES_MAX else _json(listed)
 
 
 def decode(text: str | None) -> tuple[MessageLength, ...] | None:

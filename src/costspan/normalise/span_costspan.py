@@ -81,10 +81,11 @@ def _call(record: SpanRecord) -> Reading:
     reading.finish_reason = _first(attributes.get(c.FINISH_REASONS))
     if record.error or c.ERROR_TYPE in attributes:
         reading.outcome = outcome(attributes, error=record.error)
-    if not _RARER.isdisjoint(attributes):
-        for name, (field, told) in _OTHERS.items():
-            value = attributes.get(name)
-            if value is not None:
+    rarer = _RARER.intersection(attributes)
+    if rarer:
+        for name in sorted(rarer):  # in one order, should both service tiers be there
+            field, told = _OTHERS[name]
+            if (value := attributes[name]) is not None:
                 setattr(reading, field, told(value))
     return reading
 
