@@ -16,10 +16,19 @@ _ANSI: Final = re.compile(
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _LONGEST: Final = 500
 """Characters of a name that are looked at."""
+_RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
+_BACK: Final = "\u200e"
+"""Left-to-right mark. Without it a terminal or browser turns round the figures that follow a Hebrew or Arabic name."""
+_NO_COLUMN: Final = frozenset({"Mn", "Me", "Cf"})
+_EMOJI: Final = "\ufe0f"
+"""Makes the character before it an emoji, which is two columns wide."""
 
 
 def clean(name: str | None, *, ascii_only: bool) -> str:
-    """One line without escapes, control or direction characters; with `ascii_only` others are written `\\xfc`, `\\u7814`."""
+    """One line without escapes, control or direction characters; with `ascii_only` others are written `\\xfc`, `\\u7814`.
+
+    A name in a script that runs from right to left ends in a mark, so that what follows it stands in its order.
+    """
     if not name:
         return NAMELESS
     plain = _ANSI.sub("", name[:_LONGEST])
@@ -27,6 +36,8 @@ def clean(name: str | None, *, ascii_only: bool) -> str:
     plain = " ".join(plain.split())
     if ascii_only:
         plain = plain.encode("ascii", "backslashreplace").decode("ascii")
+    elif not plain.isascii() and not _RIGHT_TO_LEFT.isdisjoint(map(unicodedata.bidirectional, plain)):
+        plain += _BACK
     return plain or NAMELESS
 
 
@@ -43,9 +54,29 @@ def fit(text: str, columns: int, *, ellipsis: str = "..") -> str:
         return text
     room = columns - width(ellipsis)
     if room < 4:
-        return _head(text, columns)
+        return _head(text, columns) + (_BACK if text.endswith(_BACK) else "")
     tail = _head(text[::-1], room // 3)[::-1]
     return _head(text, room - width(tail)) + ellipsis + tail
+
+
+def wrap(text: str, columns: int, indent: str = "") -> list[str]:
+    """A sentence over as many lines as it needs, all but the first indented; only words longer than a line are broken."""
+    # The standard library's wrapping counts characters, and those of a wide script have two columns each.
+    lines, line = [], text[: len(text) - len(text.lstrip())]
+    for word in text.split():
+        rest = word
+        while rest:
+            start = f"{line} " if line.strip() else line
+            room = columns - width(start)
+            if width(rest) <= room:
+                line, rest = start + rest, ""
+                continue
+            if width(rest) > columns - len(indent):
+                piece = _head(rest, room)
+                line, rest = (start + piece if piece else line), rest[len(piece) :]
+            lines.append(line)
+            line = indent
+    return [*lines, line] if line.strip() else lines
 
 
 def left(text: str, columns: int) -> str:
@@ -68,6 +99,6 @@ def _head(text: str, columns: int) -> str:
 
 
 def _columns(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
+    if unicodedata.category(char) in _NO_COLUMN:
+        return 1 if char == _EMOJI else 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
