@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costspan.account.totals import total
-from costspan.records import ESTIMATED, NO_USAGE, ModelTotals, Run, ToolTotals, Totals, Unpriced, Usage
+from costspan.records import ESTIMATED, NO_USAGE, ModelTotals, Owner, Run, Step, ToolTotals, Totals, Unpriced, Usage
 from costspan.report.console import print_summary, render
 from costspan.report.names import width
 from made_runs import SECOND, made_call, made_run, pipeline
@@ -144,15 +144,52 @@ def test_500_steps_are_folded_and_what_they_spent_is_told():
 def test_many_agents_are_cut_and_still_add_up():
     calls = tuple(made_call(f"agent {number:03}", Usage(10, 5), number=number) for number in range(100))
     text = render(made_run(calls))
-    assert ".. 60 more agents" in text
+    assert ".. 60 more agents: 900 tokens ($0.0600)" in text
     assert numbers(line(text, "total"))[2] == "1,500"
 
 
+def test_folded_steps_say_0_where_nothing_was_called_and_more_than_known_where_a_call_did_not_tell():
+    run = made_run((made_call(),))
+    for totals, told in ((Totals(), "0 tokens"), (total([made_call(), made_call(usage=NO_USAGE, cost=None)]), "240+? tokens")):
+        steps = tuple(Step(place, "PM", f"node {place}", SECOND, 2 * SECOND, totals) for place in range(40))
+        assert f".. 16 more steps: {told}, 16.00 s" in render(replace(run, steps=steps))
+
+
+def test_an_agent_that_was_refused_took_and_gave_nothing():
+    refused = made_call("A", NO_USAGE, None, refused=True, outcome="error")
+    assert line(render(made_run((refused, made_call("B", number=2)))), "A ").split() == "A 0 + 0 = 0 ($0)".split()
+
+
+def test_what_is_reckoned_from_partly_known_tokens_says_so():
+    silent = made_call("QA", NO_USAGE, None, number=2)
+    tool = ToolTotals("ask_QA", 2, nested=total([made_call("QA"), silent]))
+    run = made_run((made_call("PM"), silent, made_call(None, number=3)), tools=(tool,))
+    step = replace(run.steps[0], totals=tool.nested)
+    text = render(replace(run, steps=(step,)))
+    assert "average 7.50+? tokens, most 15+? (PM)" in text
+    assert line(text, "ask_QA").split()[3:5] == ["15+?", "7.5+?"]
+    assert line(text, "0 ").split()[-1] == "15.0+?"
+    # Nobody's calls are not the agents'.
+    assert "average 15.00 tokens, most 15 (PM)" in render(made_run((made_call("PM"), replace(silent, owner=Owner()))))
+
+
+def test_one_model_of_two_providers_is_told_apart():
+    calls = (made_call(), made_call(provider="azure", number=2))
+    models = tuple(ModelTotals(call.provider, call.model, total([call])) for call in calls)
+    run = replace(made_run(calls), models=models)
+    assert "models: openai/gpt-5-mini 15 ($0.0010), azure/gpt-5-mini 15 ($0.0010)" in render(run)
+
+
+def test_a_long_name_does_not_fill_the_page():
+    calls = tuple(made_call("研" * 300, NO_USAGE, None, number=number, model="究" * 300) for number in range(3))
+    assert len(render(made_run(calls)).splitlines()) < 30
+
+
 def test_hostile_names_stay_on_their_line_and_do_nothing():
-    call = made_call(HOSTILE, model=HOSTILE, missing_reason="unknown")
-    silent = made_call(HOSTILE, NO_USAGE, None, number=2, model=HOSTILE)
+    call = made_call(HOSTILE, model=HOSTILE, waste=HOSTILE)
+    silent = made_call(HOSTILE, NO_USAGE, None, number=2, model=HOSTILE, missing_reason=HOSTILE, outcome=HOSTILE)
     tools = (ToolTotals(HOSTILE, 1),)
-    run = made_run((call, silent), tools=tools, workflow=HOSTILE, notes=(HOSTILE,))
+    run = made_run((call, silent), tools=tools, workflow=HOSTILE, outcome=HOSTILE * 9, notes=(HOSTILE,))
     run = replace(run, models=(*run.models, ModelTotals("x", HOSTILE, run.totals)))
     for color in (False, True):
         text = render(run, color=color, ascii_only=False)
@@ -161,6 +198,8 @@ def test_hostile_names_stay_on_their_line_and_do_nothing():
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", plain)
         assert "Dev [bold red]x[/]" in plain
         assert "owned" not in plain
+        assert all(width(found) <= 80 for found in plain.splitlines())
+        assert plain.startswith("costspan: Dev [bold red]x[/]  Dev")
     assert "\x1b" not in render(run)
 
 

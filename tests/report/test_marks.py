@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-from costspan.records import Coverage, Usage
-from costspan.report.marks import call_cost, call_tokens, counted, priced
+import pytest
+
+from costspan.account.totals import total
+from costspan.records import ESTIMATED, NO_USAGE, Coverage, Totals, Usage
+from costspan.report.figures import percent, ratio, seconds, tokens
+from costspan.report.marks import call_cost, call_tokens, counted, known_cost, known_tokens, priced, together
 from made_runs import made_call
 
 
@@ -11,3 +15,25 @@ def test_what_was_refused_used_nothing_and_costs_nothing_and_what_is_missing_is_
     assert [(counted(None, known), priced(None, known)) for known in (both, missing)] == [("?", "unknown")] * 2
     calls = [made_call(usage=Usage(), cost=None, refused=refused) for refused in (True, False)]
     assert [(call_tokens(call, None), call_cost(call)) for call in calls] == [("0", "$0"), ("?", "unknown")]
+
+
+@pytest.mark.parametrize(
+    ("shown", "nothing", "little", "enough"),
+    [
+        (percent, "0.00 %", "<0.01 %", "0.01 %"),
+        (ratio, "0.000", "<0.001", "0.005"),
+        (seconds, "0 ms", "<1 ms", "5 ms"),
+        (lambda value: tokens(value, 2), "0.00", "<0.01", "0.01"),
+    ],
+)
+def test_what_is_more_than_nothing_is_never_shown_as_nothing(shown, nothing, little, enough):
+    assert (shown(0), shown(0.00001), shown(0.0051)) == (nothing, little, enough)
+
+
+def test_sums_put_together_are_the_sum_of_all_their_calls():
+    silent, guessed = made_call(usage=NO_USAGE, cost=None), made_call(usage=Usage(7, 2, source=ESTIMATED))
+    refused = made_call(usage=NO_USAGE, cost=None, refused=True)
+    for calls in ((made_call(), silent), (made_call(), guessed, refused), (refused,), (silent,), ()):
+        whole, parts = total(calls), together(total([call]) for call in calls)
+        assert (known_tokens(parts), known_cost(parts)) == (known_tokens(whole), known_cost(whole))
+    assert known_tokens(together([Totals(), Totals()])) == "0"

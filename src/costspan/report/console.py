@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Final
 
 from costspan.report import evidence
 from costspan.report.figures import UNKNOWN, many, percent, ratio, seconds, tokens
-from costspan.report.marks import known_cost, known_tokens, of_tool, rough, tilde
-from costspan.report.names import clean, fit, left, right, width
+from costspan.report.marks import known_cost, known_tokens, of_agents, of_tool, rate, rough, side, tilde, together
+from costspan.report.names import clean, fit, left, right, width, wrap
 
 if TYPE_CHECKING:
     from costspan.records import Run, Step, Totals
@@ -25,6 +25,7 @@ STEPS_SHOWN: Final = 24
 """A log of more steps shows half as many from each end."""
 ROWS_SHOWN: Final = 40
 """Agents, tools or models that are listed; the rest is one line."""
+_OUTCOME_MAX: Final = 12
 _UNATTRIBUTED: Final = "(unattributed)"
 
 _TITLE, _PLAIN, _COST, _WARN, _DIM = "bold", "", "green", "yellow", "dim"
@@ -70,7 +71,7 @@ def print_outside(calls: Run, stream: IO[str] | None = None) -> None:
     shown = calls.models[:ROWS_SHOWN]
     page.sums([(page.name(model.model or "(no model)"), *_sum_cells(model.totals)) for model in shown], calls.totals)
     if len(calls.models) > ROWS_SHOWN:
-        page.add(f"  .. {many(len(calls.models) - ROWS_SHOWN, 'more model')}", _DIM)
+        page.add(_more("more model", [model.totals for model in calls.models[ROWS_SHOWN:]]), _DIM)
     page.evidence(calls)
     page.wrapped(f"hint: {evidence.NAME_A_RUN}", _DIM)
     _write(page.lines, out)
@@ -112,14 +113,17 @@ class _Page:
     def name(self, name: str | None) -> str:
         return clean(name, ascii_only=self.ascii_only)
 
+    def brief(self, name: str | None) -> str:
+        """A name inside a sentence: long enough for any model's, not for a page of escapes."""
+        return fit(self.name(name), evidence.NAME_COLUMNS)
+
     def add(self, text: str, style: str = _PLAIN) -> None:
         self.lines.append((text.rstrip(), style))
 
     def wrapped(self, text: str, style: str = _PLAIN, indent: str = "  ") -> None:
         """A sentence over as many lines as it needs."""
-        for line in textwrap.wrap(text, self.columns, subsequent_indent=indent, break_on_hyphens=False):
-            # A wide script has fewer characters than columns: cut what textwrap, which counts characters, let through.
-            self.add(fit(line, self.columns), style)
+        for line in wrap(text, self.columns, indent):
+            self.add(line, style)
 
     def advice(self, text: str) -> None:
         """What is wrong, and on a line of its own, to be copied, what mends it."""
@@ -129,7 +133,8 @@ class _Page:
             self.wrapped(f"  mend: {mend}", _WARN, indent="    ")
 
     def header(self, run: Run) -> None:
-        facts = [run.outcome, seconds(run.duration_seconds) if run.ended_ns else "", many(run.totals.calls, "call")]
+        outcome = fit(self.name(run.outcome), _OUTCOME_MAX)
+        facts = [outcome, seconds(run.duration_seconds) if run.ended_ns else "", many(run.totals.calls, "call")]
         if run.totals.errors:
             facts.append(many(run.totals.errors, "error"))
         if run.totals.cache_hits:
@@ -155,7 +160,7 @@ class _Page:
             if place < len(below) and (more := below[place]):
                 self.add(fit(more, self.columns), _DIM)
             if place == len(shown) - 1 and len(run.agents) > ROWS_SHOWN:
-                self.add(f"  .. {many(len(run.agents) - ROWS_SHOWN, 'more agent')}", _DIM)
+                self.add(fit(_more("more agent", [agent.self_totals for agent in run.agents[ROWS_SHOWN:]]), self.columns), _DIM)
 
     def sums(self, rows: list[_Row], totals: Totals) -> None:
         """One line for each row, and one for what they add up to."""
@@ -172,11 +177,11 @@ class _Page:
         if not run.totals.calls:
             return
         guess = tilde(run.totals.coverage)
-        most = f" ({self.name(of.max_agent)})" if of.max_agent else ""
+        most = f" ({self.brief(of.max_agent)})" if of.max_agent else ""
         self.add("")
         self.wrapped(
-            f"per agent: average {rough(tokens(of.average_tokens_per_agent, 2), guess)} tokens, "
-            f"most {rough(tokens(of.max_agent_tokens), guess)}{most}"
+            f"per agent: average {of_agents(tokens(of.average_tokens_per_agent, 2), run.agents, run.totals)} tokens, "
+            f"most {of_agents(tokens(of.max_agent_tokens), run.agents, run.totals)}{most}"
         )
         cached = None if of.cache_hit_ratio is None else of.cache_hit_ratio * 100
         self.wrapped(
@@ -188,10 +193,14 @@ class _Page:
     def models(self, run: Run) -> None:
         if len(run.models) < 2:
             return
-        shown = [(self.name(model.model), model.totals) for model in run.models[:ROWS_SHOWN]]
-        parts = [f"{name} {known_tokens(totals)} ({known_cost(totals)})" for name, totals in shown]
+        names = Counter(model.model for model in run.models)
+        parts = []
+        for model in run.models[:ROWS_SHOWN]:
+            name = self.brief(model.model)
+            whose = f"{self.brief(model.provider)}/{name}" if names[model.model] > 1 and model.provider else name
+            parts.append(f"{whose} {known_tokens(model.totals)} ({known_cost(model.totals)})")
         if len(run.models) > ROWS_SHOWN:
-            parts.append(many(len(run.models) - ROWS_SHOWN, "more model"))
+            parts.append(_more("more model", [model.totals for model in run.models[ROWS_SHOWN:]]).lstrip(" ."))
         self.wrapped("models: " + ", ".join(parts))
 
     def tools(self, run: Run) -> None:
@@ -199,15 +208,15 @@ class _Page:
             return
         rows: list[_Row] = [("tools", "calls", "errors", "tokens", "per call", "time")]
         for tool in run.tools[:ROWS_SHOWN]:
-            guess = of_tool(tool, run.totals)
+            guess, partly = of_tool(tool, run.totals), tool.nested.coverage.missing_calls > 0
             known = [part for part in (tool.nested.usage.total_tokens, tool.result_tokens) if part is not None]
             rows.append(
                 (
                     self.name(tool.name),
                     tokens(tool.calls),
                     tokens(tool.errors),
-                    rough(tokens(sum(known)), guess) if known else UNKNOWN,
-                    rough(tokens(tool.tokens_per_call, 1), guess) if known else UNKNOWN,
+                    rough(tokens(sum(known)), guess, partly=partly) if known else UNKNOWN,
+                    rough(tokens(tool.tokens_per_call, 1), guess, partly=partly) if known else UNKNOWN,
                     seconds(tool.duration_seconds),
                 )
             )
@@ -229,7 +238,7 @@ class _Page:
                     self.name(step.name),
                     known_tokens(step.totals),
                     seconds(step.duration_seconds),
-                    rough(tokens(step.tokens_per_second, 1), tilde(step.totals.coverage)),
+                    rate(step),
                 )
             )
         at = len(shown) // 2 + 1 if folded else None
@@ -254,7 +263,7 @@ class _Page:
         self.wrapped(evidence.headline(run), _WARN if gaps else _COST)
         for gap in gaps:
             self.advice(f"- {gap}")
-        for line in evidence.waste(run):
+        for line in evidence.waste(run, ascii_only=self.ascii_only):
             self.advice(line)
         if nobodys := evidence.unattributed(run):
             self.advice(nobodys)
@@ -266,9 +275,13 @@ def _sum_cells(totals: Totals) -> tuple[str, str, str, str]:
     usage = totals.usage
     if not totals.calls:
         return "0", "0", "0", "$0"
-    guess = tilde(totals.coverage)
-    given, made = rough(tokens(usage.input_tokens), guess), rough(tokens(usage.output_tokens), guess)
-    return given, made, known_tokens(totals), known_cost(totals)
+    return side(usage.input_tokens, totals), side(usage.output_tokens, totals), known_tokens(totals), known_cost(totals)
+
+
+def _more(what: str, totals: Sequence[Totals]) -> str:
+    """What is not listed, so that the lines add up to the total."""
+    *_, spent, cost = _sum_cells(together(totals))
+    return f"  .. {many(len(totals), what)}: {spent} tokens ({cost})"
 
 
 def _sum_sizes(rows: Sequence[_Row], columns: int) -> list[int]:
@@ -293,10 +306,8 @@ def _folded(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:
 
 
 def _fold_line(folded: Sequence[Step]) -> str:
-    known = [step.totals.usage.total_tokens for step in folded if step.totals.usage.total_tokens is not None]
     failed = sum(step.outcome == "error" for step in folded)
-    guess = "~" if any(step.totals.coverage.estimated_calls for step in folded) else ""
-    spent = rough(tokens(sum(known)), guess) if known else UNKNOWN
+    spent = known_tokens(together(step.totals for step in folded))
     tail = f", {failed:,} failed" if failed else ""
     return f".. {many(len(folded), 'more step')}: {spent} tokens, {seconds(sum(step.duration_seconds for step in folded))}{tail}"
 

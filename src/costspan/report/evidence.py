@@ -9,7 +9,7 @@ from costspan.conventions import REPEATED, SCOPE
 from costspan.records import ESTIMATED, MISSING, MONEY
 from costspan.report.figures import dollars, many, share, tokens
 from costspan.report.marks import known_tokens, stated_cost, tilde
-from costspan.report.names import clean
+from costspan.report.names import clean, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +43,8 @@ _WASTE_WORDS: Final = {
     "aborted": ("aborted call", "aborted calls"),
 }
 _NAMES_MAX: Final = 3
+NAME_COLUMNS: Final = 100
+"""Columns of a name inside a sentence."""
 NAME_A_RUN: Final = 'put them inside `with costspan.run("name"):` and each run has a summary and a record of its own'
 
 
@@ -80,7 +82,7 @@ def gaps(run: Run, *, ascii_only: bool = True) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def waste(run: Run) -> tuple[str, ...]:
+def waste(run: Run, *, ascii_only: bool = True) -> tuple[str, ...]:
     """`$0.0021 bought nothing: 1 failed parse, 2 retries`, and apart from it what was asked again; empty without waste.
 
     A program that samples asks the same again and uses every answer, so that is told without a judgement.
@@ -89,13 +91,14 @@ def waste(run: Run) -> tuple[str, ...]:
     rest = [item for item in run.waste if item.reason != REPEATED]
     lines = []
     if rest:
-        lines.append(_wasted(run, rest, "bought nothing"))
+        lines.append(_wasted(run, rest, "bought nothing", ascii_only=ascii_only))
     if again:
-        lines.append(f"{_wasted(run, again, 'for asking again what was answered')} (fine if you are sampling)")
+        told = _wasted(run, again, "for asking again what was answered", ascii_only=ascii_only)
+        lines.append(f"{told} (fine if you are sampling)")
     return tuple(lines)
 
 
-def _wasted(run: Run, items: Iterable[Waste], verdict: str) -> str:
+def _wasted(run: Run, items: Iterable[Waste], verdict: str, *, ascii_only: bool) -> str:
     calls: Counter[str] = Counter()
     amount = None
     spent = 0
@@ -113,7 +116,9 @@ def _wasted(run: Run, items: Iterable[Waste], verdict: str) -> str:
         head = dollars(amount) if whole else f"{dollars(amount)} and more"
     if amount is not None or spent:
         head = f"{tilde(run.totals.coverage)}{head}"
-    parts = [many(number, *_WASTE_WORDS.get(reason, (reason, reason))) for reason, number in calls.items()]
+    parts = [
+        many(number, *_WASTE_WORDS.get(reason) or [clean(reason, ascii_only=ascii_only)] * 2) for reason, number in calls.items()
+    ]
     return f"{head} {verdict}: {', '.join(parts)}"
 
 
@@ -132,7 +137,13 @@ def _missing(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
         if call.usage.source == MISSING and not call.cache_hit and not call.refused:
             groups.setdefault(call.missing_reason or _UNSAID, []).append(call)
     return [
-        _line(len(found), _WHY.get(reason, reason), found, _mend(reason, found), ascii_only=ascii_only)
+        _line(
+            len(found),
+            _WHY.get(reason) or clean(reason, ascii_only=ascii_only),
+            found,
+            _mend(reason, found),
+            ascii_only=ascii_only,
+        )
         for reason, found in groups.items()
     ]
 
@@ -179,8 +190,8 @@ def _line(number: int, why: str, calls: list[Call], mend: str | None, *, ascii_o
     where: dict[str, None] = {}
     for call in calls:
         model = call.model or call.response_model or call.request_model
-        name = "unnamed model" if model is None else clean(model, ascii_only=ascii_only)
-        agent = f" in {clean(call.owner.agent, ascii_only=ascii_only)}" if call.owner.agent else ""
+        name = "unnamed model" if model is None else fit(clean(model, ascii_only=ascii_only), NAME_COLUMNS)
+        agent = f" in {fit(clean(call.owner.agent, ascii_only=ascii_only), NAME_COLUMNS)}" if call.owner.agent else ""
         where[name + agent] = None
     places = list(where)
     more = f" and {len(places) - _NAMES_MAX} more" if len(places) > _NAMES_MAX else ""

@@ -22,7 +22,7 @@ def tokens(number: float | None, digits: int = 0) -> str:
     """`1,234`, or `4,575.33` with two digits; from a hundred billion on `1.23e+11`."""
     if number is None or not math.isfinite(number):
         return UNKNOWN
-    return f"{number:.3g}" if abs(number) >= _HUGE_TOKENS else f"{number:,.{digits}f}"
+    return f"{number:.3g}" if abs(number) >= _HUGE_TOKENS else _shown(number, digits)
 
 
 def dollars(amount: Decimal | None) -> str:
@@ -48,7 +48,7 @@ def seconds(duration: float | None) -> str:
     if duration is None or not math.isfinite(duration):
         return UNKNOWN
     if duration < 0.9995:
-        return f"{duration * 1000:.0f} ms"
+        return f"{_shown(duration * 1000, 0)} ms"
     if duration < 59.995:
         return f"{duration:.2f} s"
     minutes, rest = divmod(round(duration), 60)
@@ -59,7 +59,7 @@ def seconds(duration: float | None) -> str:
 
 def percent(part: float | None, digits: int = 2) -> str:
     """A percentage, 0..100, as `3.46 %`."""
-    return UNKNOWN if part is None or not math.isfinite(part) else f"{part:.{digits}f} %"
+    return UNKNOWN if part is None or not math.isfinite(part) else f"{_shown(part, digits)} %"
 
 
 def share(part: float | None) -> str:
@@ -76,7 +76,13 @@ def share(part: float | None) -> str:
 
 def ratio(value: float | None) -> str:
     """A quotient with three digits: `0.662`."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{value:,.3f}"
+    return UNKNOWN if value is None or not math.isfinite(value) else _shown(value, 3)
+
+
+def _shown(number: float, digits: int) -> str:
+    """With so many digits; what is more than nothing and would round to it is `<0.01`."""
+    shown = f"{number:,.{digits}f}"
+    return f"<{10.0**-digits:.{digits}f}" if number > 0 and not shown.strip("0.") else shown
 
 
 def many(number: int, one: str, more: str | None = None) -> str:

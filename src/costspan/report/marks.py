@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from costspan.account.totals import money_plus, plus
+from costspan.records import Coverage, Totals, Usage
 from costspan.report.figures import UNKNOWN, dollars, tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from decimal import Decimal
 
-    from costspan.records import Call, ToolTotals, Totals
+    from costspan.records import AgentTotals, Call, Step, ToolTotals
 
 
 class Evidence(Protocol):
@@ -37,9 +40,14 @@ def of_tool(tool: ToolTotals, run: Totals) -> str:
     return tilde(tool.nested.coverage) or (tilde(run.coverage) if tool.result_tokens is not None else "")
 
 
-def rough(figure: str, guess: str) -> str:
-    """A figure with that mark; what is not known needs none."""
-    return figure if figure == UNKNOWN else f"{guess}{figure}"
+def rough(figure: str, guess: str, *, partly: bool = False) -> str:
+    """A figure with that mark, and with `+?` where it is only `partly` known; what is not known needs none."""
+    return figure if figure == UNKNOWN else f"{guess}{figure}{'+?' if partly else ''}"
+
+
+def of_agents(figure: str, agents: Iterable[AgentTotals], run: Totals) -> str:
+    """A figure over the agents' own tokens: partly known where one agent's are."""
+    return rough(figure, tilde(run.coverage), partly=any(agent.self_totals.coverage.missing_calls for agent in agents))
 
 
 def counted(count: int | None, known: Evidence) -> str:
@@ -60,6 +68,26 @@ def priced(amount: Decimal | None, known: Evidence) -> str:
     return f"{tilde(known)}{dollars(amount)}{'+?' if partly else ''}"
 
 
+def side(count: int | None, totals: Totals) -> str:
+    """Input or output tokens of a sum, where what is missing is told beside them: as `counted`, without `+?`."""
+    return marked_tokens(count, totals).removesuffix("+?")
+
+
+def together(parts: Iterable[Totals]) -> Totals:
+    """The calls, tokens, dollars and coverage of sums that have no call in common."""
+    counts = [0] * 5
+    given = made = amount = None
+    for part in parts:
+        known, usage = part.coverage, part.usage
+        more = (part.calls, known.estimated_calls, known.missing_calls, known.refused_calls, known.priced_calls)
+        counts = [have + count for have, count in zip(counts, more, strict=True)]
+        given, made = plus(given, usage.input_tokens), plus(made, usage.output_tokens)
+        amount = money_plus(amount, part.cost_usd)
+    calls, estimated, missing, refused, priced_calls = counts
+    coverage = Coverage(calls, 0, estimated, missing, refused, priced_calls)
+    return Totals(calls, Usage(given, made), amount, coverage=coverage)
+
+
 def known_tokens(totals: Totals) -> str:
     """Input plus output tokens of a sum."""
     return marked_tokens(totals.usage.total_tokens, totals)
@@ -78,6 +106,12 @@ def known_cost(totals: Totals) -> str:
 def stated_cost(totals: Totals) -> str:
     """The same inside a sentence: `cost unknown` where no call has a price."""
     return "cost unknown" if totals.cost_usd is None else known_cost(totals)
+
+
+def rate(step: Step) -> str:
+    """Tokens per second of a step."""
+    known = step.totals.coverage
+    return rough(tokens(step.tokens_per_second, 1), tilde(known), partly=known.missing_calls > 0)
 
 
 def call_cost(call: Call) -> str:

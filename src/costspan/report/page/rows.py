@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from costspan.conventions import NOT_SENT
 from costspan.records import MONEY, ZERO
 from costspan.report.figures import UNKNOWN, dollars, many, per_million, percent, seconds, tokens
-from costspan.report.marks import call_cost, call_tokens, known_cost, known_tokens, marked_tokens, of_tool, rough, tilde
+from costspan.report.marks import call_cost, call_tokens, known_cost, known_tokens, marked_tokens, of_tool, rate, rough
 from costspan.report.page.naming import maybe, model_name, plain, state
 from costspan.report.page.shares import NOBODYS
 
@@ -104,7 +104,7 @@ def step_row(step: Step, colour: Mapping[str | None, str]) -> StepRow:
         known_cost(totals),
         seconds(step.duration_seconds),
         round(step.duration_seconds, 6),
-        rough(tokens(step.tokens_per_second, 1), tilde(step.totals.coverage)),
+        rate(step),
         plain(step.outcome),
         state(step.outcome),
     )
@@ -136,7 +136,7 @@ def call_row(index: int, call: Call, place: Place, colour: Mapping[str | None, s
 
 def tool_row(tool: ToolTotals, run: Totals) -> ToolRow:
     """One line of the tool bill of a run."""
-    guess = of_tool(tool, run)
+    guess, nested = of_tool(tool, run), tool.nested.coverage
     return ToolRow(
         plain(tool.name),
         tokens(tool.calls),
@@ -147,8 +147,12 @@ def tool_row(tool: ToolTotals, run: Totals) -> ToolRow:
         rough(tokens(tool.call_tokens), guess),
         rough(tokens(tool.result_tokens), guess),
         rough(tokens(tool.carried_tokens), guess),
-        rough(tokens(tool.tokens_per_call, 1), guess),
-        rough(sum_known(tool.nested.cost_usd, tool.call_cost_usd, tool.result_cost_usd, tool.carried_cost_usd), guess),
+        rough(tokens(tool.tokens_per_call, 1), guess, partly=nested.missing_calls > 0),
+        rough(
+            sum_known(tool.nested.cost_usd, tool.call_cost_usd, tool.result_cost_usd, tool.carried_cost_usd),
+            guess,
+            partly=nested.priced_calls < nested.calls - nested.refused_calls,
+        ),
     )
 
 

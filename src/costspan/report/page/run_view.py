@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.report import evidence
 from costspan.report.figures import dollars, many, moment, percent, ratio, seconds, tokens
-from costspan.report.marks import known_cost, known_tokens, marked_tokens, rough, tilde
+from costspan.report.marks import known_cost, known_tokens, marked_tokens, of_agents, rough, tilde
 from costspan.report.page.agent_view import Agent, agents
 from costspan.report.page.curve import Curve, curve
 from costspan.report.page.naming import UNATTRIBUTED, maybe, plain, state
@@ -117,9 +117,9 @@ def head(run: Run, *, running: bool = False) -> Head:
     troubles += [many(totals.cache_hits, "cached answer")] if totals.cache_hits else []
     given, made = (marked_tokens(count, totals) for count in (totals.usage.input_tokens, totals.usage.output_tokens))
     outcome = "running" if running else run.outcome
-    average = rough(tokens(of.average_tokens_per_agent), tilde(totals.coverage))
+    average = of_agents(tokens(of.average_tokens_per_agent), run.agents, totals)
     gaps, guess = evidence.gaps(run, ascii_only=False), tilde(totals.coverage)
-    lines = [*gaps, *evidence.waste(run), *filter(None, (evidence.unattributed(run),))]
+    lines = [*gaps, *evidence.waste(run, ascii_only=False), *filter(None, (evidence.unattributed(run),))]
     return Head(
         plain(run.workflow or "run"),
         plain(outcome),
