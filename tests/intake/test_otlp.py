@@ -166,6 +166,12 @@ def test_json_nested_beyond_reason_is_told_of() -> None:
     assert "nested too deeply" in notes[0]
 
 
+def test_a_number_without_end_is_told_of() -> None:
+    records, notes = noted(b'{"other":' + b"9" * 5_000 + b"}")
+    assert records == []
+    assert "more digits" in notes[0]
+
+
 def test_a_great_message_comes_in_pieces_with_nothing_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp.wire, "PIECE_BYTES", 100)
     monkeypatch.setattr(otlp.wire, "_GROUP_BYTES", 700)

@@ -567,6 +567,7 @@ def test_an_override_can_hold_tiers_cliffs_fees_and_a_request_price(overridden):
     [
         ("{", "line 1 column 2: not JSON"),
         ('{"price": []}', "has no list of prices"),
+        ('[{"model": "a", "input": ' + "9" * 5_000 + "}]", "a number of more digits"),
         ("[1]", "price 1: must be an object"),
         ('[{"model": "a"}]', "has no price"),
         ('[{"model": "a", "input": "cheap", "output": 1}]', "'input' is 'cheap', not a price"),

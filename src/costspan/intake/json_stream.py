@@ -253,6 +253,8 @@ class _Window:
                     raise self._error(error.pos) from None
             except RecursionError:
                 raise JsonError(self.offset, "the JSON is nested too deeply") from None
+            except ValueError:  # Python turns no more than 4,300 digits into a whole number
+                raise JsonError(self.offset, "a number of more digits than any count has") from None
             else:
                 # A number that touches the window's end may go on behind it.
                 if end < len(self._text) or self._ended:

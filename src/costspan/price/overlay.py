@@ -176,6 +176,9 @@ def read_overrides(path: Path) -> PriceList:
     except RecursionError:
         message = f'price file {path}: nested too deeply; write {{"prices": [rows]}}'
         raise SettingsError(message) from None
+    except ValueError:  # Python turns no more than 4,300 digits into a whole number
+        message = f"price file {path}: has a number of more digits than any price; mend it"
+        raise SettingsError(message) from None
     rows = raw.get("prices") if isinstance(raw, dict) else raw
     if not isinstance(rows, list):
         message = f'price file {path}: has no list of prices; write {{"prices": [{{"model": …, "input": …, "output": …}}]}}'

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNT_END: Final = 2**63
+"""Beyond it a number is damaged: no count, and no moment in nanoseconds, is as great."""
+_DIGITS_MAX: Final = 100
+"""Digits of an amount of dollars before the point, and behind it."""
 _NOTHING: Final[Mapping[str, object]] = {}
 
 Part = Mapping[str, object]
@@ -52,7 +56,7 @@ def read(path: Path) -> Run:
     """The run in a record file. Raises InputError with one line when it is none."""
     try:
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         message = f"{path}: cannot be read as a run record ({error})"
         raise InputError(message) from error
     if not is_record(data):
@@ -106,11 +110,13 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < _COUNT_END else None
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and type(value) is not bool and math.isfinite(value) else None
+    if type(value) is int:
+        return float(value) if abs(value) < _COUNT_END else None
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def _money(value: object) -> Decimal | None:
@@ -120,7 +126,10 @@ def _money(value: object) -> Decimal | None:
         amount = Decimal(value)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    # Written out, as records are, a great exponent would be as many zeros.
+    exponent = amount.as_tuple().exponent
+    fits = isinstance(exponent, int) and exponent >= -_DIGITS_MAX and amount.adjusted() < _DIGITS_MAX
+    return amount if fits and amount >= 0 else None
 
 
 def _amounts(value: object) -> dict[str, Decimal]:
@@ -144,7 +153,12 @@ def _ns(value: object) -> int:
 
 
 def _after(started_ns: int, duration: object) -> int:
-    return started_ns + round((_number(duration) or 0) * 1e9)
+    seconds = _number(duration) or 0.0
+    if not 0 < seconds < _COUNT_END / 1e9:
+        return started_ns
+    # In whole numbers: of a long duration a float that is multiplied loses its last digits.
+    above, beneath = seconds.as_integer_ratio()
+    return started_ns + (2 * above * 10**9 + beneath) // (2 * beneath)
 
 
 def _usage(value: object) -> Usage:
@@ -164,12 +178,13 @@ def _usage(value: object) -> Usage:
 
 def _totals(value: object) -> Totals:
     part, cost, coverage = _part(value), _part(_part(value).get("cost")), _part(_part(value).get("coverage"))
+    amount = _money(cost.get("amount_usd"))
     return Totals(
         calls=_count(part.get("calls")) or 0,
         usage=_usage(part.get("usage")),
-        cost_usd=_money(cost.get("amount_usd")),
-        cost_by_type=_amounts(cost.get("by_cost_type")),
-        cost_by_source=_amounts(cost.get("by_source")),
+        cost_usd=amount,
+        cost_by_type=_amounts(cost.get("by_cost_type")) if amount is not None else {},
+        cost_by_source=_amounts(cost.get("by_source")) if amount is not None else {},
         price_refs=_texts(cost.get("price_refs")),
         coverage=Coverage(
             calls=_count(coverage.get("calls")) or 0,
@@ -245,7 +260,7 @@ def _call(part: Part) -> Call:
     started = _ns(part.get("started_at"))
     unpriced = _part(part.get("unpriced"))
     reason = _text(unpriced.get("reason"))
-    fees = {name: n for name, n in _part(part.get("fees")).items() if type(n) is int}
+    fees = {name: count for name, n in _part(part.get("fees")).items() if (count := _count(n)) is not None}
     owner = Owner(*(_text(part.get(name)) for name in ("workflow", "agent", "step", "tool")))
     return Call(
         id=_text(part.get("id")) or "",
