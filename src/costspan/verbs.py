@@ -132,7 +132,8 @@ def _price(
         if INCONSISTENT in got.problems:
             return Unpriced(_INVALID, "a part of the usage is larger than its whole")
         if got.usage.source == MISSING:
-            return Unpriced(_INVALID, f"the usage is not fully known ({', '.join(got.problems) or 'nothing reported'})")
+            known = "nothing reported" if got.usage.total_tokens is None else "input or output tokens are not told"
+            return Unpriced(_INVALID, f"the usage is not fully known ({', '.join(got.problems) or known})")
     book = _book(settings.read().prices)
     cost = book.price(
         got.billed or got.usage,

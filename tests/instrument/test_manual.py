@@ -8,9 +8,12 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 import costspan
-from costspan.records import Usage
+from costspan.records import ESTIMATED, MISSING, Usage
+from costspan.report.console import render
+from costspan.report.run_json import schema, to_record
 from costspan.testing import measure
 
 
@@ -157,6 +160,39 @@ def test_record_call_without_any_usage_is_counted_as_unreported(seen):
 def test_record_call_takes_our_usage_with_cache(seen):
     costspan.record_call(model="gpt-4o", provider="openai", usage=Usage(1000, 100, cache_read_tokens=800))
     assert seen.metric("costspan_tokens_total", token_type="input_cache_read") == 800
+
+
+CONTRADICTIONS = (
+    {"usage": Usage(10, 5, cache_read_tokens=50)},
+    {"usage": Usage(10, 5, reasoning_tokens=50)},
+    {"usage": {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 50}}},
+)
+
+
+@pytest.mark.parametrize("told", CONTRADICTIONS)
+def test_record_call_gives_no_price_to_a_usage_that_contradicts_itself(seen, told):
+    with costspan.run("job"), costspan.agent("a"):
+        costspan.record_call(model="gpt-4o", provider="openai", **told)
+    assert (seen.tokens(), seen.metric("costspan_cost_usd_total")) == (15, 0)
+    assert seen.metric("costspan_unpriced_calls_total", reason="invalid_usage") == 1
+    assert (seen.runs[0].calls[0].problems, seen.runs[0].efficiency.cache_hit_ratio) == (("inconsistent_usage",), None)
+    assert Draft202012Validator(schema()).is_valid(to_record(seen.runs[0]))
+
+
+@pytest.mark.parametrize("told", [{"input_tokens": 10}, {"usage": Usage(10)}, {"input_tokens": 10, "output_tokens": -1}])
+def test_record_call_of_one_direction_is_partly_known(seen, told):
+    with costspan.run("job"), costspan.agent("a"):
+        costspan.record_call(model="gpt-4o", provider="openai", **told)
+    assert (seen.runs[0].calls[0].usage.source, seen.runs[0].totals.coverage.missing_calls) == (MISSING, 1)
+    assert "10 + ? = 10+? (unknown)" in render(seen.runs[0])
+
+
+def test_record_call_keeps_an_estimate_and_a_zero(seen):
+    with costspan.run("job"):
+        costspan.record_call(model="gpt-4o", provider="openai", usage=Usage(10, 5, source=ESTIMATED))
+        costspan.record_call(model="text-embedding-3-small", provider="openai", input_tokens=400, output_tokens=0)
+    assert [call.usage for call in seen.runs[0].calls] == [Usage(10, 5, source=ESTIMATED), Usage(400, 0)]
+    assert seen.runs[0].totals.coverage.priced_calls == 2
 
 
 def test_nothing_happens_while_costspan_is_off():

@@ -15,27 +15,31 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import time
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from opentelemetry import context as otel_context
 
 from costspan import conventions as c
 from costspan import guard
+from costspan.instrument import answer
 from costspan.instrument.spans import SWITCH, Unit, current
+from costspan.normalise.extracted import count, stated
 from costspan.normalise.model_id import canonical_provider
-from costspan.normalise.span_costspan import usage_attributes
 from costspan.normalise.usage import extract
-from costspan.records import AGENT, CALL, MISSING, RUN, STEP, TOOL, Usage
+from costspan.records import AGENT, CALL, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from costspan.normalise.extracted import Extracted
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
+_DIRECTIONS: Final = ("input_tokens", "output_tokens")
 _OPEN: Final[ContextVar[tuple[tuple[Scope, Unit, object], ...]]] = ContextVar("costspan.open_scopes", default=())
 
 
@@ -269,19 +273,15 @@ def record_call(  # noqa: PLR0913 - a call has this many facts
     """Record a model call that no hook sees: a hand-made HTTP request, a batch job, a framework without an adapter.
 
     Give the provider's `response` (payload, SDK object or LangChain message), or `usage` (a `records.Usage` or a provider's
-    usage mapping), or plain `input_tokens` (inclusive of cache) and `output_tokens`. Without any of them the call is counted
-    as unreported. It belongs to the agent, step and tool that enclose this line. Never raises.
+    usage mapping), or plain `input_tokens` (inclusive of cache) and `output_tokens` (0 for an embedding). Without any of them,
+    or with one direction only, the call is counted as unreported. It belongs to the agent, step and tool that enclose this
+    line. Never raises.
     """
     with guard.Guard("record_call"):
         spans = SWITCH.spans
         if spans is None:
             return
-        found = extract(
-            usage if response is None and usage is not None and not isinstance(usage, Usage) else response, provider=provider
-        )
-        counted = usage if isinstance(usage, Usage) else found.usage
-        if input_tokens is not None or output_tokens is not None:
-            counted = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        found = _told_of(response, usage, (input_tokens, output_tokens), provider)
         model = model or found.model
         ended_ns = time.time_ns()
         attributes: dict[str, Any] = {
@@ -290,20 +290,30 @@ def record_call(  # noqa: PLR0913 - a call has this many facts
         }
         if model:
             attributes[c.REQUEST_MODEL] = model
-        final: dict[str, Any] = dict(usage_attributes(counted)) if counted.source != MISSING else {}
-        told = {
-            c.RESPONSE_MODEL: found.model,
-            c.RESPONSE_ID: found.response_id,
-            c.OPENAI_SERVICE_TIER: service_tier or found.service_tier,
-            c.STATED_COST: None if found.stated_cost_usd is None else str(found.stated_cost_usd),
-            c.FEES: json.dumps(dict(found.fees)) if found.fees else None,
-            c.BATCH: batch or None,
-            c.FINISH_REASONS: (found.finish_reason,) if found.finish_reason else None,
-        }
-        final.update({name: value for name, value in told.items() if value is not None})
+        final = answer.told(found if service_tier is None else replace(found, service_tier=service_tier))
+        if batch:
+            final[c.BATCH] = True
         started_ns = ended_ns - int((duration_seconds or 0) * 1e9)
         unit = spans.open(CALL, model, attributes=attributes, started_ns=started_ns)
         spans.close(unit, final, error=error, ended_ns=ended_ns)
+
+
+def _told_of(
+    response: object,
+    usage: Usage | Mapping[str, object] | None,
+    counts: tuple[int | None, int | None],
+    provider: str | None,
+) -> Extracted:
+    """What the caller of `record_call` said: plain counts win over a `Usage`, and this over the response."""
+    found = extract(usage if response is None else response, provider=provider)
+    if counts != (None, None):
+        problems: list[str] = []
+        given, made = (count(number, name, problems) for number, name in zip(counts, _DIRECTIONS, strict=True))
+        return replace(found, usage=stated(Usage(given, made), problems), problems=tuple(problems))
+    if isinstance(usage, Usage):
+        own = extract(usage)
+        return replace(found, usage=own.usage, problems=own.problems)
+    return found
 
 
 __all__ = ["agent", "current", "record_call", "run", "step", "tool"]

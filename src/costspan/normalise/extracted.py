@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
 from costspan.frozen import frozen
-from costspan.records import MISSING, NO_USAGE, REPORTED, Usage
+from costspan.records import MISSING, NO_USAGE, Usage
 
 COUNT_MAX: Final = 10**12
 """More tokens than any call can have: a larger number is a mistake of the sender."""
@@ -158,6 +158,15 @@ def _mended(usage: Usage, problems: list[str]) -> Usage:
         if made == 0:
             made = None
         problems.append(ZERO_INPUT)
+    return _fitting(usage, given, made, problems)
+
+
+def stated(usage: Usage, problems: list[str]) -> Usage:
+    """A usage that the host's program made itself: as `settle`, but a zero is meant."""
+    return _fitting(usage, usage.input_tokens, usage.output_tokens, problems)
+
+
+def _fitting(usage: Usage, given: int | None, made: int | None, problems: list[str]) -> Usage:
     read, write, audio = _input_parts(usage, given, problems)
     hour = usage.cache_write_1h_tokens
     if hour and hour > (write or 0):
@@ -170,7 +179,7 @@ def _mended(usage: Usage, problems: list[str]) -> Usage:
     elif (reasoning or 0) + (spoken or 0) > made:
         reasoning = spoken = None
         problems.append(INCONSISTENT)
-    source = REPORTED if given is not None and made is not None else MISSING
+    source = usage.source if given is not None and made is not None else MISSING
     return Usage(given, made, read, write, hour, reasoning, audio, spoken, source)
 
 

@@ -23,7 +23,7 @@ from costspan.normalise import (
     usage_plain,
     usage_shapes,
 )
-from costspan.normalise.extracted import NO_USAGE_FOUND, Extracted, first, peek
+from costspan.normalise.extracted import NO_USAGE_FOUND, Extracted, first, peek, stated
 from costspan.normalise.model_id import canonical_provider
 from costspan.records import Usage
 
@@ -62,7 +62,8 @@ def _read(payload: object, depth: int) -> Extracted:
     if isinstance(payload, Extracted):
         return payload
     if isinstance(payload, Usage):
-        return Extracted(usage=payload)
+        problems: list[str] = []
+        return Extracted(usage=stated(payload, problems), problems=tuple(dict.fromkeys(problems)))
     for fits, read in _SHAPES:
         if fits(payload):
             return read(payload)
