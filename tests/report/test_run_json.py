@@ -49,6 +49,15 @@ def test_every_record_is_valid_and_has_no_field_that_the_schema_does_not_know(ru
         lambda record: record["calls"][0]["usage"].update(input_tokens=-1),
         lambda record: record["run"].pop("outcome"),
         lambda record: record["metadata"]["token_usage"].pop("total_tokens"),
+        lambda record: record["run"].update(started_at="2026-99-99T99:99:99.000000000Z"),
+        lambda record: record["totals"]["cost"].update(amount_usd=None),
+        lambda record: record["totals"]["cost"].update(source="unknown"),
+        lambda record: record["totals"]["cost"].update(by_source={}),
+        lambda record: record["calls"][0]["cost"].update(amount_usd=None, by_source={}, source="unknown"),
+        lambda record: record["calls"][0]["usage"].update(total_tokens=None),
+        lambda record: record["calls"][1]["usage"].update(total_tokens=0),
+        lambda record: record["efficiency"].update(max_agent=None),
+        lambda record: record["efficiency"].update(max_agent_tokens=None),
     ],
 )
 def test_the_schema_refuses_what_is_no_record(damage):
