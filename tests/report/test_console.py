@@ -17,7 +17,8 @@ from costspan.account.totals import total
 from costspan.records import ESTIMATED, NO_USAGE, ModelTotals, Owner, Run, Step, ToolTotals, Totals, Unpriced, Usage
 from costspan.report.console import print_summary, render
 from costspan.report.names import width
-from made_runs import SECOND, made_call, made_run, pipeline
+from made_runs import NOON, SECOND, made_call, made_run, pipeline
+from page_runs import team_run
 
 HOSTILE = "Dev\n\x1b[31m\x1b]0;owned\x07[bold red]x[/]\r\t\u202e\u200b"
 
@@ -269,6 +270,32 @@ def test_colour_only_on_a_terminal_that_wants_it(monkeypatch):
     plain = _Terminal()
     print_summary(run, plain)
     assert "\x1b" not in plain.getvalue()
+
+
+@pytest.mark.parametrize("columns", ["40", "50"])
+def test_a_narrow_terminal_costs_names_and_never_figures(monkeypatch, columns):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    run = team_run()
+    run = replace(run, agents=tuple(replace(agent, name=f"{agent.name} with a long name") for agent in run.agents))
+    terminal = _Terminal()
+    print_summary(run, terminal)
+    text = terminal.getvalue()
+    assert set(numbers(render(run))) <= set(numbers(text))
+    assert text.startswith("costspan: release-notes\n")
+    assert all(len(found) <= int(columns) + 5 for found in text.splitlines())
+
+
+def test_a_header_of_many_facts_has_a_line_for_them():
+    calls = tuple(made_call(outcome="error", number=number) for number in range(1200))
+    calls += tuple(made_call(cache_hit=True, cost=None, number=number) for number in range(1200, 2500))
+    run = made_run(calls, workflow="weekly-report-of-everything", outcome="cancelled", ended_ns=NOON + 10**7 * SECOND)
+    for columns in (60, 80):
+        head = render(run, width=columns).split("\n\n")[0].splitlines()
+        assert head[0] == "costspan: weekly-report-of-everything"
+        facts = " ".join(" ".join(head[1:]).split())
+        assert facts == "cancelled, 2,777 h 46 m, 1,200 calls, 1,200 errors, 1,300 cached answers"
+        assert all(len(found) <= columns for found in head)
 
 
 def test_a_colourless_summary_loads_no_rich():

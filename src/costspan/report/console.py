@@ -26,6 +26,8 @@ STEPS_SHOWN: Final = 24
 ROWS_SHOWN: Final = 40
 """Agents, tools or models that are listed; the rest is one line."""
 _OUTCOME_MAX: Final = 12
+_NAME_MIN: Final = 16
+"""Columns of the run's name beside its outcome; with fewer left it has a line of its own."""
 _UNATTRIBUTED: Final = "(unattributed)"
 
 _TITLE, _PLAIN, _COST, _WARN, _DIM = "bold", "", "green", "yellow", "dim"
@@ -71,7 +73,7 @@ def print_outside(calls: Run, stream: IO[str] | None = None) -> None:
     shown = calls.models[:ROWS_SHOWN]
     page.sums([(page.name(model.model or "(no model)"), *_sum_cells(model.totals)) for model in shown], calls.totals)
     if len(calls.models) > ROWS_SHOWN:
-        page.add(_more("more model", [model.totals for model in calls.models[ROWS_SHOWN:]]), _DIM)
+        page.wrapped(_more("more model", [model.totals for model in calls.models[ROWS_SHOWN:]]), _DIM)
     page.evidence(calls)
     page.wrapped(f"hint: {evidence.NAME_A_RUN}", _DIM)
     _write(page.lines, out)
@@ -120,6 +122,10 @@ class _Page:
     def add(self, text: str, style: str = _PLAIN) -> None:
         self.lines.append((text.rstrip(), style))
 
+    def whole(self, row: str) -> str:
+        """A row of figures. A narrow terminal breaks it, which is ugly; a figure without its head would be wrong."""
+        return fit(row, max(self.columns, WIDTH_MIN))
+
     def wrapped(self, text: str, style: str = _PLAIN, indent: str = "  ") -> None:
         """A sentence over as many lines as it needs."""
         for line in wrap(text, self.columns, indent):
@@ -140,8 +146,13 @@ class _Page:
         if run.totals.cache_hits:
             facts.append(many(run.totals.cache_hits, "cached answer"))
         tail = ", ".join(fact for fact in facts if fact)
+        name = self.name(run.workflow or "run")
         room = self.columns - width(tail) - len("costspan: ") - 2
-        self.add(f"costspan: {fit(self.name(run.workflow or 'run'), room)}  {tail}", _TITLE)
+        if room >= min(width(name), _NAME_MIN):
+            self.add(f"costspan: {fit(name, room)}  {tail}", _TITLE)
+        else:
+            self.add(f"costspan: {fit(name, self.columns - len('costspan: '))}", _TITLE)
+            self.wrapped(f"  {tail}", _TITLE)
 
     def agents(self, run: Run) -> None:
         if not run.totals.calls and not run.agents:
@@ -156,18 +167,18 @@ class _Page:
         self.add("")
         self.add("agents (input + output = total tokens)", _TITLE)
         for place, row in enumerate(rows):
-            self.add(fit(_sum_line(row, sizes), self.columns), _COST if row[0] == "total" and place == len(rows) - 1 else _PLAIN)
+            self.add(self.whole(_sum_line(row, sizes)), _COST if row[0] == "total" and place == len(rows) - 1 else _PLAIN)
             if place < len(below) and (more := below[place]):
-                self.add(fit(more, self.columns), _DIM)
+                self.wrapped(more, _DIM, indent="    ")
             if place == len(shown) - 1 and len(run.agents) > ROWS_SHOWN:
-                self.add(fit(_more("more agent", [agent.self_totals for agent in run.agents[ROWS_SHOWN:]]), self.columns), _DIM)
+                self.wrapped(_more("more agent", [agent.self_totals for agent in run.agents[ROWS_SHOWN:]]), _DIM, indent="    ")
 
     def sums(self, rows: list[_Row], totals: Totals) -> None:
         """One line for each row, and one for what they add up to."""
         rows = [*rows, ("total", *_sum_cells(totals))]
         sizes = _sum_sizes(rows, self.columns)
         for place, row in enumerate(rows):
-            self.add(fit(_sum_line(row, sizes), self.columns), _COST if place == len(rows) - 1 else _PLAIN)
+            self.add(self.whole(_sum_line(row, sizes)), _COST if place == len(rows) - 1 else _PLAIN)
 
     def _subtree(self, totals: Totals) -> str:
         return f"    with the agents it called: {known_tokens(totals)} tokens ({known_cost(totals)})"
@@ -248,14 +259,14 @@ class _Page:
         """Columns of which the first `texts` are text; the first row is the heading."""
         sizes = [max(width(row[place]) for row in rows) for place in range(len(rows[0]))]
         room = self.columns - sum(sizes[texts:]) - 2 * (len(sizes) - 1)
-        _shrink(sizes, texts, room)
+        _shrink(sizes, texts, room, least=1 if self.columns >= WIDTH_MIN else 4)
         self.add("")
         for place, row in enumerate(rows):
             if fold and place == fold[0]:
-                self.add(fit(fold[1], self.columns), _DIM)
+                self.wrapped(fold[1], _DIM)
             cells = [left(fit(text, sizes[at]), sizes[at]) for at, text in enumerate(row[:texts])]
             cells += [right(text, sizes[at]) for at, text in enumerate(row[texts:], texts)]
-            self.add(fit("  ".join(cells), self.columns), _TITLE if place == 0 else _PLAIN)
+            self.add(self.whole("  ".join(cells)), _TITLE if place == 0 else _PLAIN)
 
     def evidence(self, run: Run) -> None:
         self.add("")
@@ -286,7 +297,7 @@ def _more(what: str, totals: Sequence[Totals]) -> str:
 
 def _sum_sizes(rows: Sequence[_Row], columns: int) -> list[int]:
     sizes = [max(width(row[place]) for row in rows) for place in range(5)]
-    sizes[0] = max(4, min(sizes[0], columns - sum(sizes[1:]) - 12))
+    sizes[0] = max(len("total"), min(sizes[0], columns - sum(sizes[1:]) - 12))
     return sizes
 
 
@@ -312,9 +323,9 @@ def _fold_line(folded: Sequence[Step]) -> str:
     return f".. {many(len(folded), 'more step')}: {spent} tokens, {seconds(sum(step.duration_seconds for step in folded))}{tail}"
 
 
-def _shrink(sizes: list[int], texts: int, room: int) -> None:
-    """Take from the widest text column until the text columns fit the room."""
-    while sum(sizes[:texts]) > room and max(sizes[:texts]) > 1:
+def _shrink(sizes: list[int], texts: int, room: int, least: int) -> None:
+    """Take from the widest text column until the text columns fit the room, or all have the `least`."""
+    while sum(sizes[:texts]) > room and max(sizes[:texts]) > least:
         sizes[sizes.index(max(sizes[:texts]))] -= 1
 
 
