@@ -9,12 +9,17 @@ from html.parser import HTMLParser
 
 import pytest
 
+from costspan.account.totals import total
 from costspan.errors import InputError
-from costspan.records import Totals
+from costspan.records import NO_USAGE, Step, Totals, Unpriced, Usage
 from costspan.report import html
+from costspan.report.figures import lasted
 from costspan.report.page.call_view import call_view
+from costspan.report.page.place import Place
+from costspan.report.page.rows import step_row
+from costspan.report.page.run_view import run_view
 from costspan.report.page.templating import asset, shared_environment
-from made_runs import full_run, made_run, pipeline
+from made_runs import NOON, full_run, made_call, made_run, pipeline
 from page_runs import HOSTILE, hostile_run, team_run
 
 VOID = {"meta", "br", "rect", "path", "img", "input", "link"}
@@ -138,6 +143,31 @@ def test_a_run_without_times_windows_or_prices_makes_a_page():
     page = html.page([made_run((bare,), started_ns=0, ended_ns=0, steps=())])
     assert "Nothing in this run has a time" in page
     assert "no known price" in page or "has a known price" in page
+
+
+def test_what_has_no_times_lasted_nobody_knows_how_long():
+    bare = replace(pipeline(), started_ns=0, ended_ns=0, calls=(made_call(started_ns=0, ended_ns=0),), steps=())
+    for page in (html.page([bare]), html.page([bare, bare])):
+        texts = Reader(page.replace("<dd", " <dd")).texts
+        assert "running" not in texts
+        assert "0 ms" not in texts
+    assert lasted(bare.started_ns, NOON) == lasted(NOON, 0) == "?"
+    assert lasted(NOON, NOON + 12 * 10**6) == "12 ms"
+
+
+def test_where_the_cost_went_has_the_marks_of_the_sums_beside_it():
+    partly = (made_call("A", cost="0.0020"), made_call("A", Usage(1, 1), None, number=2, unpriced=Unpriced("unknown_model")))
+    refused = made_call("B", NO_USAGE, None, number=3, refused=True, outcome="error")
+    run = replace(made_run((*partly, refused)), models=())
+    kinds, _, agents = run_view(run, Place("", lambda _: "")).spend
+    assert [(line.name, line.cost) for line in agents.lines] == [("A", "$0.0020+?"), ("B", "$0")]
+    assert [line.cost for line in kinds.lines] == ["$0.0020+?"]
+
+
+def test_a_step_that_made_no_call_cost_nothing():
+    step = Step(0, "A", "route", NOON, NOON + 1, Totals())
+    assert step_row(step, {}).cost == "$0"
+    assert step_row(replace(step, totals=total([made_call(cost=None)])), {}).cost == "unknown"
 
 
 def test_several_runs_come_as_a_table_and_a_section_each():

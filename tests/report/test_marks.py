@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from costspan.account.totals import total
+from costspan.intake.report_tables import sentence
 from costspan.records import ESTIMATED, NO_USAGE, Coverage, Totals, Usage
 from costspan.report.figures import percent, ratio, seconds, tokens
-from costspan.report.marks import call_cost, call_tokens, counted, known_cost, known_tokens, priced, together
+from costspan.report.marks import call_cost, call_tokens, counted, known_cost, known_tokens, priced, stated_cost, together
 from made_runs import made_call
 
 
@@ -15,6 +16,14 @@ def test_what_was_refused_used_nothing_and_costs_nothing_and_what_is_missing_is_
     assert [(counted(None, known), priced(None, known)) for known in (both, missing)] == [("?", "unknown")] * 2
     calls = [made_call(usage=Usage(), cost=None, refused=refused) for refused in (True, False)]
     assert [(call_tokens(call, None), call_cost(call)) for call in calls] == [("0", "$0"), ("?", "unknown")]
+
+
+def test_a_sentence_says_of_a_sum_that_was_refused_that_it_cost_nothing():
+    refused = total([made_call(usage=NO_USAGE, cost=None, refused=True)])
+    assert sentence(refused) == "1 call, 0 input + 0 output tokens, $0, none of them billed"
+    both = total([made_call(), made_call(usage=NO_USAGE, cost=None)])
+    assert sentence(both) == "2 calls, 10+? input + 5+? output tokens, $0.0010+?, 50 % reported and priced"
+    assert stated_cost(total([made_call(cost=None)])) == "cost unknown"
 
 
 @pytest.mark.parametrize(

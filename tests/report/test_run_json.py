@@ -120,6 +120,12 @@ def test_a_sum_over_two_price_sources_says_mixed_and_has_both():
     assert (cost["source"], cost["by_source"]) == ("mixed", {"provider": "0.5", "table": "0.001"})
 
 
+def test_what_has_no_times_has_no_duration():
+    calls = to_record(full_run())["calls"]
+    assert (calls[0]["duration_seconds"], calls[3]["started_at"], calls[3]["duration_seconds"]) == (1.0, None, None)
+    assert to_record(full_run())["steps"][3]["duration_seconds"] is None
+
+
 def test_numbers_that_json_does_not_have_are_null():
     call = replace(made_call(), time_to_first_token_seconds=float("nan"))
     assert to_record(made_run((call,)))["calls"][0]["time_to_first_token_seconds"] is None

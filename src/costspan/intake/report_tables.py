@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from typing import IO, TYPE_CHECKING, Final
 
-from costspan.report.figures import dollars, many, share, tokens
-from costspan.report.marks import rough, stated_cost, tilde
+from costspan.report.figures import UNKNOWN, many, share, tokens
+from costspan.report.marks import is_partly_priced, known_cost, marked_tokens, side, stated_cost
 from costspan.report.names import clean
 from costspan.report.run_json import totals_record
 
@@ -107,20 +107,20 @@ def group_rows(report: Report, *, ascii_only: bool) -> Iterator[tuple[str, ...]]
 
 def _figures(totals: Totals) -> tuple[str, ...]:
     usage, coverage = totals.usage, totals.coverage
-    missing, guess = coverage.missing_calls > 0, tilde(coverage)
+    missing, cost = coverage.missing_calls > 0, known_cost(totals).removesuffix("+?")
     return (
         f"{totals.calls:,}",
-        _partly(rough(tokens(usage.input_tokens), guess), partly=missing),
+        _partly(side(usage.input_tokens, totals), partly=missing),
         tokens(usage.cache_read_tokens),
-        _partly(rough(tokens(usage.output_tokens), guess), partly=missing),
-        _partly(rough(dollars(totals.cost_usd), guess), partly=coverage.priced_calls < totals.calls - coverage.refused_calls),
+        _partly(side(usage.output_tokens, totals), partly=missing),
+        _partly(UNKNOWN if cost == "unknown" else cost, partly=is_partly_priced(totals)),
         share(coverage.share),
     )
 
 
 def _partly(figure: str, *, partly: bool) -> str:
     """`+` behind a figure that leaves out calls of which it is not known."""
-    return f"{figure}+" if partly and figure != "?" else figure
+    return f"{figure}+" if partly and figure != UNKNOWN else figure
 
 
 def overall_lines(report: Report) -> list[str]:
@@ -139,13 +139,14 @@ def overall_lines(report: Report) -> list[str]:
 
 def sentence(totals: Totals) -> str:
     """`7 calls, 21,036 input + 3,097 output tokens, $0.0099, 100 % reported and priced`."""
-    usage, guess = totals.usage, tilde(totals.coverage)
+    usage, known = totals.usage, totals.coverage.share
+    measured = "none of them billed" if known is None else f"{share(known)} reported and priced"
     hits = f", {many(totals.cache_hits, 'cache hit')} at no cost" if totals.cache_hits else ""
     return (
-        f"{many(totals.calls, 'call')}, {rough(tokens(usage.input_tokens), guess)} input + "
-        f"{rough(tokens(usage.output_tokens), guess)} output tokens, "
+        f"{many(totals.calls, 'call')}, {marked_tokens(usage.input_tokens, totals)} input + "
+        f"{marked_tokens(usage.output_tokens, totals)} output tokens, "
         f"{stated_cost(totals)}, "
-        f"{share(totals.coverage.share)} reported and priced{hits}"
+        f"{measured}{hits}"
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Final
 
 from costspan.report import evidence
-from costspan.report.figures import UNKNOWN, many, percent, ratio, seconds, tokens
+from costspan.report.figures import UNKNOWN, lasted, many, percent, ratio, seconds, tokens
 from costspan.report.marks import known_cost, known_tokens, of_agents, of_tool, rate, rough, side, tilde, together
 from costspan.report.names import clean, fit, left, right, width, wrap
 
@@ -140,12 +140,14 @@ class _Page:
 
     def header(self, run: Run) -> None:
         outcome = fit(self.name(run.outcome), _OUTCOME_MAX)
-        facts = [outcome, seconds(run.duration_seconds) if run.ended_ns else "", many(run.totals.calls, "call")]
+        facts = [outcome, many(run.totals.calls, "call")]
+        if run.started_ns and run.ended_ns:
+            facts.insert(1, seconds(run.duration_seconds))
         if run.totals.errors:
             facts.append(many(run.totals.errors, "error"))
         if run.totals.cache_hits:
             facts.append(many(run.totals.cache_hits, "cached answer"))
-        tail = ", ".join(fact for fact in facts if fact)
+        tail = ", ".join(facts)
         name = self.name(run.workflow or "run")
         room = self.columns - width(tail) - len("costspan: ") - 2
         if room >= min(width(name), _NAME_MIN):
@@ -248,7 +250,7 @@ class _Page:
                     self.name(step.agent) if step.agent else "-",
                     self.name(step.name),
                     known_tokens(step.totals),
-                    seconds(step.duration_seconds),
+                    lasted(step.started_ns, step.ended_ns),
                     rate(step),
                 )
             )

@@ -57,6 +57,11 @@ def seconds(duration: float | None) -> str:
     return f"{minutes // 60:,} h {minutes % 60:02d} m"
 
 
+def lasted(started_ns: int, ended_ns: int) -> str:
+    """The same of what has a start and an end; without one of them it is not known."""
+    return seconds(max(0, ended_ns - started_ns) / 1e9) if started_ns and ended_ns else UNKNOWN
+
+
 def percent(part: float | None, digits: int = 2) -> str:
     """A percentage, 0..100, as `3.46 %`."""
     return UNKNOWN if part is None or not math.isfinite(part) else f"{_shown(part, digits)} %"

@@ -7,7 +7,7 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costspan.report.figures import many, moment, seconds, tokens
+from costspan.report.figures import lasted, many, moment, tokens
 from costspan.report.marks import known_cost, known_tokens
 from costspan.report.page.call_view import CallView, call_view
 from costspan.report.page.naming import plain, state
@@ -138,6 +138,6 @@ def _row(run: Run, place: int) -> Row:
         tokens(run.totals.calls),
         known_tokens(run.totals),
         known_cost(run.totals),
-        seconds(run.duration_seconds),
+        lasted(run.started_ns, run.ended_ns),
         round(run.duration_seconds, 6),
     )

@@ -99,13 +99,20 @@ def marked_tokens(count: int | None, totals: Totals) -> str:
 
 
 def known_cost(totals: Totals) -> str:
-    """Dollars of a sum; `unknown` when no call has a price."""
-    return priced(totals.cost_usd, totals.coverage)
+    """Dollars of a sum; `unknown` when no call has a price, nothing where there was no call."""
+    return priced(totals.cost_usd, totals.coverage) if totals.calls else "$0"
 
 
 def stated_cost(totals: Totals) -> str:
     """The same inside a sentence: `cost unknown` where no call has a price."""
-    return "cost unknown" if totals.cost_usd is None else known_cost(totals)
+    cost = known_cost(totals)
+    return "cost unknown" if cost == "unknown" else cost
+
+
+def is_partly_priced(totals: Totals) -> bool:
+    """Whether the dollars of a sum leave out calls that were billed."""
+    known = totals.coverage
+    return known.priced_calls < known.calls - known.refused_calls
 
 
 def rate(step: Step) -> str:

@@ -156,6 +156,11 @@ def _time(ns: int) -> str | None:
     return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
+def _duration(part: Call | Step) -> float | None:
+    """Seconds; None for what has no start or no end, as calls that were only counted."""
+    return part.duration_seconds if part.started_ns and part.ended_ns else None
+
+
 def _dollars(amount: Decimal | None) -> str | None:
     """Exact, without an exponent."""
     return None if amount is None else f"{amount:f}"
@@ -267,7 +272,7 @@ def _step(step: Step) -> Json:
         "agent": step.agent,
         "name": step.name,
         "started_at": _time(step.started_ns),
-        "duration_seconds": step.duration_seconds,
+        "duration_seconds": _duration(step),
         "calls": step.totals.calls,
         "usage": _usage(step.totals.usage),
         "cost": _sum_cost(step.totals),
@@ -305,7 +310,7 @@ def _call(call: Call) -> Json:
         "response_model": call.response_model,
         "response_id": call.response_id,
         "started_at": _time(call.started_ns),
-        "duration_seconds": call.duration_seconds,
+        "duration_seconds": _duration(call),
         "time_to_first_token_seconds": _number(call.time_to_first_token_seconds),
         "stream": call.stream,
         "usage": _usage(call.usage),

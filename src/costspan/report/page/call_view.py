@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from costspan.conventions import NOT_SENT, REPEATED
 from costspan.normalise.partition import partition
 from costspan.records import MONEY
-from costspan.report.figures import exact, many, moment, percent, seconds, tokens
+from costspan.report.figures import exact, lasted, many, moment, percent, seconds, tokens
 from costspan.report.marks import call_cost, call_tokens
 from costspan.report.page.naming import DASH, maybe, model_name, plain, state
 from costspan.report.page.shares import TYPE_WORDS
@@ -177,7 +177,7 @@ def _facts(call: Call) -> Iterator[Fact]:
     if call.response_model and call.response_model != call.model:
         yield Fact("model that answered", plain(call.response_model))
     yield Fact("started", moment(call.started_ns))
-    yield Fact("duration", seconds(call.duration_seconds))
+    yield Fact("duration", lasted(call.started_ns, call.ended_ns))
     if call.time_to_first_token_seconds is not None:
         yield Fact("first token after", seconds(call.time_to_first_token_seconds))
     if call.context_window_tokens and call.usage.total_tokens is not None:

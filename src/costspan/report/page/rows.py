@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from costspan.conventions import NOT_SENT
 from costspan.records import MONEY, ZERO
-from costspan.report.figures import UNKNOWN, dollars, many, per_million, percent, seconds, tokens
-from costspan.report.marks import call_cost, call_tokens, known_cost, known_tokens, marked_tokens, of_tool, rate, rough
+from costspan.report.figures import UNKNOWN, dollars, lasted, many, per_million, percent, seconds, tokens
+from costspan.report.marks import (
+    call_cost,
+    call_tokens,
+    is_partly_priced,
+    known_cost,
+    known_tokens,
+    marked_tokens,
+    of_tool,
+    rate,
+    rough,
+)
 from costspan.report.page.naming import maybe, model_name, plain, state
 from costspan.report.page.shares import NOBODYS
 
@@ -102,7 +112,7 @@ def step_row(step: Step, colour: Mapping[str | None, str]) -> StepRow:
         marked_tokens(totals.usage.output_tokens, totals),
         known_tokens(totals),
         known_cost(totals),
-        seconds(step.duration_seconds),
+        lasted(step.started_ns, step.ended_ns),
         round(step.duration_seconds, 6),
         rate(step),
         plain(step.outcome),
@@ -124,7 +134,7 @@ def call_row(index: int, call: Call, place: Place, colour: Mapping[str | None, s
         call_tokens(call, usage.output_tokens),
         _fill(call),
         call_cost(call),
-        seconds(duration),
+        lasted(call.started_ns, call.ended_ns),
         round(duration, 6),
         words,
         kind,
@@ -151,7 +161,7 @@ def tool_row(tool: ToolTotals, run: Totals) -> ToolRow:
         rough(
             sum_known(tool.nested.cost_usd, tool.call_cost_usd, tool.result_cost_usd, tool.carried_cost_usd),
             guess,
-            partly=nested.priced_calls < nested.calls - nested.refused_calls,
+            partly=is_partly_priced(tool.nested),
         ),
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from costspan.records import ZERO
 from costspan.report import evidence
-from costspan.report.figures import dollars, many, moment, percent, ratio, seconds, tokens
-from costspan.report.marks import known_cost, known_tokens, marked_tokens, of_agents, rough, tilde
+from costspan.report.figures import dollars, lasted, many, moment, percent, ratio, tokens
+from costspan.report.marks import is_partly_priced, known_cost, known_tokens, marked_tokens, of_agents, rough, tilde
 from costspan.report.page.agent_view import Agent, agents
 from costspan.report.page.curve import Curve, curve
 from costspan.report.page.naming import UNATTRIBUTED, maybe, plain, state
@@ -136,7 +137,7 @@ def head(run: Run, *, running: bool = False) -> Head:
             Tile("model calls", tokens(totals.calls), ", ".join(troubles) or "no errors"),
             Tile(
                 "duration",
-                seconds(run.duration_seconds) if run.ended_ns else "running",
+                "running" if running else lasted(run.started_ns, run.ended_ns),
                 f"{rough(tokens(of.output_tokens_per_second, 1), guess)} output tokens/s",
             ),
             Tile("context peak", percent(of.context_window_peak_percent), "of the model's window"),
@@ -155,7 +156,9 @@ def head(run: Run, *, running: bool = False) -> Head:
 
 
 def _part(name: str, totals: Totals, colour: str) -> Part:
-    return Part(name, totals.cost_usd, colour, guess=tilde(totals.coverage))
+    # An agent that made no call, or was refused each time, is known to have cost nothing.
+    amount = ZERO if known_cost(totals) == "$0" else totals.cost_usd
+    return Part(name, amount, colour, guess=tilde(totals.coverage), partly=is_partly_priced(totals))
 
 
 def _spend(run: Run, colour: Mapping[str | None, str]) -> list[Breakdown]:
@@ -166,4 +169,5 @@ def _spend(run: Run, colour: Mapping[str | None, str]) -> list[Breakdown]:
         owners.append(_part(UNATTRIBUTED, run.unattributed, NOBODYS))
     models = [_part(maybe(model.model), model.totals, f"k{place % COLOURS}") for place, model in enumerate(run.models)]
     guess = tilde(run.totals.coverage)
-    return [by_type(run.totals.cost_by_type, guess), breakdown("By model", models), breakdown("By agent", owners)]
+    kinds = by_type(run.totals.cost_by_type, guess, partly=is_partly_priced(run.totals))
+    return [kinds, breakdown("By model", models), breakdown("By agent", owners)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from costspan.report.figures import dollars, share
+from costspan.report.marks import rough
 from costspan.report.page.naming import plain
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ TYPE_WORDS: Final = {
 
 
 class Part(NamedTuple):
-    """One of a sum: `amount` None is not known. `guess` is the mark of one that holds an estimate."""
+    """One of a sum: `amount` None is not known. `guess` is the mark of one that holds an estimate; `partly`: it leaves out
+    calls of unknown cost."""
 
     name: str
     amount: Decimal | None
     colour: str = "k0"
     link: str = ""
     guess: str = ""
+    partly: bool = False
 
 
 class Bar(NamedTuple):
@@ -96,7 +99,7 @@ def breakdown(title: str, parts: Iterable[Part], *, most: int = 40) -> Breakdown
     lines, stack, at = [], [], 0.0
     for part in every:
         of = float(part.amount / whole) if part.amount is not None and whole else None
-        cost = "unknown" if part.amount is None else f"{part.guess}{dollars(part.amount)}"
+        cost = "unknown" if part.amount is None else rough(dollars(part.amount), part.guess, partly=part.partly)
         drawn = bar(0, of, part.colour) if of else None
         lines.append(
             Line(part.name, part.link, cost, "no price" if part.amount is None else share(of or 0.0), part.colour, drawn)
@@ -107,9 +110,8 @@ def breakdown(title: str, parts: Iterable[Part], *, most: int = 40) -> Breakdown
     return Breakdown(title, lines[:most], stack, max(0, len(lines) - most))
 
 
-def by_type(amounts: Mapping[str, Decimal], guess: str = "") -> Breakdown:
+def by_type(amounts: Mapping[str, Decimal], guess: str = "", *, partly: bool = False) -> Breakdown:
     """What kind of tokens the money went into."""
     words = {name: TYPE_WORDS.get(name, (plain(name), NOBODYS)) for name in amounts}
-    return breakdown(
-        "By type of token", [Part(words[name][0], amount, words[name][1], guess=guess) for name, amount in amounts.items()]
-    )
+    parts = [Part(words[name][0], amount, words[name][1], guess=guess, partly=partly) for name, amount in amounts.items()]
+    return breakdown("By type of token", parts)

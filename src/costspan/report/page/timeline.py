@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from costspan.report.figures import seconds
+from costspan.report.figures import lasted, seconds
 from costspan.report.marks import call_cost, known_cost
 from costspan.report.page.naming import model_name, plain
 from costspan.report.page.place import window
@@ -111,7 +111,7 @@ def _call(call: Call, index: int, place: Place, colour: Mapping[str | None, str]
         place.link(index),
         plain(call.owner.agent) if call.owner.agent else "",
         seconds((call.started_ns - start) / 1e9),
-        seconds(call.duration_seconds),
+        lasted(call.started_ns, call.ended_ns),
         call_cost(call),
         "" if call.outcome == "ok" else plain(call.outcome),
         bar(
@@ -128,7 +128,7 @@ def _step(step: Step, colour: Mapping[str | None, str], span: tuple[int, int]) -
         "",
         plain(step.agent) if step.agent else "",
         seconds((step.started_ns - start) / 1e9),
-        seconds(step.duration_seconds),
+        lasted(step.started_ns, step.ended_ns),
         known_cost(step.totals),
         "" if step.outcome == "ok" else plain(step.outcome),
         bar((step.started_ns - start) / length, (step.ended_ns - step.started_ns) / length, colour.get(step.agent, NOBODYS)),
