@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 import otlp_build as build
 from costspan.cli import build as build_app
 from costspan.errors import InputError, UsageError
+from costspan.report.figures import dollars
 
 TRACES = Path(__file__).parent.parent / "pipeline" / "traces"
 ONE = TRACES / "openinference-langchain__pipeline_openai.json.gz"
@@ -84,6 +86,20 @@ def test_groups_are_printed_as_a_table_and_as_csv() -> None:
     table = list(csv.DictReader(io.StringIO(run(ONE, "--by", "agent,model", "--csv").stdout)))
     assert sum(int(row["input_tokens"] or 0) for row in table) == TRUTH["total"]["input"]
     assert {row["model"] for row in table if row["input_tokens"]} == {"gpt-5-mini"}
+
+
+@pytest.mark.parametrize("terminal", [{"COLUMNS": "40"}, {"COLUMNS": "40", "FORCE_COLOR": "1"}], ids=["pipe", "terminal"])
+def test_no_width_costs_a_table_of_groups_a_name_or_a_figure(monkeypatch: pytest.MonkeyPatch, terminal: dict[str, str]) -> None:
+    for name, value in terminal.items():
+        monkeypatch.setenv(name, value)
+    by = ("workflow", "agent", "model", "provider", "tool")
+    table = re.sub(r"\x1b\[[\d;]*m", "", run(ONE, "--by", ",".join(by)).stdout)
+    assert "\u2026" not in table
+    for row in csv.DictReader(io.StringIO(run(ONE, "--by", ",".join(by), "--csv").stdout)):
+        (line,) = [found for found in table.splitlines() if f" {int(row['input_tokens']):,} " in found]
+        assert all((row[name] or "-")[:12] in line for name in by)
+        assert f" {int(row['output_tokens']):,} " in line
+        assert f" {dollars(Decimal(row['cost_usd']))} " in line
 
 
 def test_csv_without_groups_has_a_row_for_each_run() -> None:

@@ -28,6 +28,9 @@ run records; - is standard input. All files are one set. Exit code 1 when part o
 
 Without FILE: the history that `costspan serve` and COSTSPAN_HISTORY keep, by day unless --by says otherwise."""
 RUNS_SHOWN: Final = 10
+_NAME_MIN: Final = 12
+"""Columns that a name has at least in a table of groups; it goes on in the next line."""
+_ENDLESS: Final = 10_000
 
 
 def register(app: typer.Typer) -> None:
@@ -164,19 +167,23 @@ def _print_groups(found: Report, out: IO[str]) -> None:
     from rich.text import Text
 
     from costspan.intake.report_tables import HEADINGS, group_rows
+    from costspan.report.names import width
 
     console = Console(file=out, highlight=False)
     terminal = console.is_terminal and not console.legacy_windows
+    rows = list(group_rows(found, ascii_only=not terminal))
+    sizes = [max(width(cell) for cell in column) for column in zip(*rows, (*found.by, *HEADINGS), strict=True)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in found.by:
-        table.add_column(name, overflow="fold")
+    for name, size in zip(found.by, sizes, strict=False):
+        table.add_column(name, overflow="fold", min_width=min(size, _NAME_MIN))
+    sizes[: len(found.by)] = [min(size, _NAME_MIN) for size in sizes[: len(found.by)]]
     for name in HEADINGS:
         table.add_column(name, justify="right", no_wrap=True)
-    rows = list(group_rows(found, ascii_only=not terminal))
     for row in rows:
         table.add_row(*(Text(cell) for cell in row), style="bold" if row is rows[-1] else "")
-    # In a pipe there is no width to keep to, and a cut figure would be worse than a long line.
-    console.print(table, width=None if terminal else 1000)
+    # In a pipe there is no width to keep to; a terminal that is too narrow breaks lines. A cut figure would be worse.
+    console.width = max(console.width, sum(sizes) + 2 * len(sizes)) if terminal else _ENDLESS
+    console.print(table)
 
 
 class _Json:
