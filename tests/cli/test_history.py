@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -43,6 +47,37 @@ def test_runs_are_listed_the_newest_first(path):
     lines = call(path, "runs").stdout.splitlines()
     assert lines[0].split()[:3] == ["run", "started", "workflow"]
     assert [line.split()[3] for line in lines[1:]] == ["pipeline", "pipeline", "old"]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_no_terminal_cuts_a_figure_of_the_list_of_runs(tmp_path, columns):
+    file = tmp_path / "history.db"
+    store = Store(Database(file))
+    for number in (1, 2):
+        store.save([entry(number, calls=3, tokens=(987_654 * number, 45_678), name="weekly-report-of-everything")])
+    store.database.close()
+    wide = call(file, "runs").stdout.splitlines()[1:]
+    table = on_terminal(columns, "runs", "--db", str(file))
+    narrow = [found for found in table if re.search(r"\d{4}-\d{2}-\d{2}", found)]
+    assert len(wide) == len(narrow) == 2
+    for line, shown in zip(wide, narrow, strict=True):
+        # Input, output, cost and the share, which is two words.
+        assert shown.split()[-5:] == line.split()[-5:]
+    assert (table[-1] == "no room for seconds, calls, outcome: --json and --csv have everything") is (columns < 120)
+    assert all(len(found) <= max(columns, 80) for found in table)
+
+
+def on_terminal(columns, *args):
+    """The lines that a terminal of so many columns gets."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
+    command = (sys.executable, "-c", "from costspan.cli import main; main()", *args)
+    subprocess.run(command, stdin=theirs, stdout=theirs, env=environment, check=True)
+    os.close(theirs)
+    text = os.read(ours, 65_536).decode()
+    os.close(ours)
+    return [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()]
 
 
 def test_runs_as_json_and_csv_have_exact_money(path):

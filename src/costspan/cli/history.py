@@ -14,7 +14,7 @@ import typer
 from costspan.errors import OlderHistoryError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from costspan.history.database import Database
     from costspan.history.rows import RunRow
@@ -23,6 +23,12 @@ _DB = "History file; COSTSPAN_HISTORY or the user's data folder by default."
 _COLUMNS = (
     "run", "started", "workflow", "service", "outcome", "seconds", "calls", "input_tokens", "output_tokens", "cost_usd", "known",
 )  # fmt: skip
+_FIGURES = frozenset({"seconds", "calls", "input", "output", "cost", "known"})
+_OPTIONAL = ("seconds", "calls", "outcome")
+"""What a narrow terminal does without, in this order."""
+_NAME_MIN = 12
+"""Columns that a workflow's name has at least; it goes on in the next line."""
+_ENDLESS = 10_000
 
 
 def register(app: typer.Typer) -> None:
@@ -85,7 +91,7 @@ def runs(
         table.writerow(_COLUMNS)
         table.writerows(["" if cell is None else cell for cell in _cells(row).values()] for row in found)
     elif found:
-        _print_table([_cells(row) for row in found])
+        _print_table(found)
     else:
         print("no runs in the history fit", file=sys.stderr)
 
@@ -108,41 +114,54 @@ def _utc(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(found: Sequence[RunRow]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from costspan.report.figures import dollars, share, tokens
-    from costspan.report.names import clean
+    from costspan.report.names import width
 
     plain = not sys.stdout.isatty()
     # In a pipe there is no width to keep to, and a cut figure would be worse than a long line.
-    console = Console(highlight=False, width=1000 if plain else None)
+    console = Console(highlight=False, width=_ENDLESS if plain else None)
+    rows = [_texts(row, ascii_only=plain) for row in found]
+    sizes = {name: max(width(row[name]) for row in (*rows, {name: name})) for name in rows[0]}
+    sizes["workflow"] = min(sizes["workflow"], _NAME_MIN)
+    left_out: list[str] = []
+    while sum(sizes.values()) + 2 * len(sizes) > console.width and len(left_out) < len(_OPTIONAL):
+        left_out.append(_OPTIONAL[len(left_out)])
+        del sizes[left_out[-1]]
+    console.width = max(console.width, sum(sizes.values()) + 2 * len(sizes))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "started", "workflow", "outcome", "seconds", "calls", "input", "output", "cost", "known"):
-        right = name in ("seconds", "calls", "input", "output", "cost", "known")
-        table.add_column(name, no_wrap=name != "workflow", overflow="fold", justify="right" if right else "left")
+    for name, size in sizes.items():
+        fixed = name != "workflow"
+        table.add_column(name, no_wrap=fixed, min_width=size, overflow="fold", justify="right" if name in _FIGURES else "left")
     for row in rows:
-        table.add_row(
-            row["run"][:10],
-            row["started"][:16].replace("T", " "),
-            Text(clean(row["workflow"] or "-", ascii_only=plain)),
-            row["outcome"],
-            f"{row['seconds']:,.1f}",
-            f"{row['calls']:,}",
-            tokens(row["input_tokens"]),
-            tokens(row["output_tokens"]),
-            dollars(_decimal(row["cost_usd"])),
-            share(row["known"]),
-        )
+        table.add_row(*(Text(row[name]) for name in sizes))
     console.print(table)
+    if left_out:
+        console.print(Text(f"no room for {', '.join(left_out)}: --json and --csv have everything", style="dim"))
 
 
-def _decimal(text: str | None) -> Any:
-    from decimal import Decimal
+def _texts(row: RunRow, *, ascii_only: bool) -> dict[str, str]:
+    """The cells of a printed line, by heading."""
+    from costspan.report.figures import share
+    from costspan.report.marks import counted, priced
+    from costspan.report.names import clean
 
-    return None if text is None else Decimal(text)
+    sums = row.sums
+    return {
+        "run": clean(row.id, ascii_only=ascii_only)[:10],
+        "started": _utc(row.started_ns)[:16].replace("T", " "),
+        "workflow": clean(row.workflow, ascii_only=ascii_only) if row.workflow else "-",
+        "outcome": clean(row.outcome, ascii_only=ascii_only),
+        "seconds": f"{row.duration_seconds:,.1f}",
+        "calls": f"{sums.calls:,}",
+        "input": counted(sums.input_tokens, sums),
+        "output": counted(sums.output_tokens, sums),
+        "cost": priced(sums.cost_usd, sums),
+        "known": share(sums.share),
+    }
 
 
 def show(
