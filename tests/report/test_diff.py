@@ -93,3 +93,9 @@ def test_markdown_keeps_hostile_names_as_text():
     assert "](" not in row.replace("\\]", "").replace("\\[", "")
     assert "@" not in row
     assert "https://" not in row
+
+
+def test_a_change_that_is_there_is_never_shown_as_none():
+    for before, after, shown in (("1000", "1000.01", "+<0.1 %"), ("1000.01", "1000", "-<0.1 %"), ("1000", "1000", "+0.0 %")):
+        runs = [made_run((made_call("A", cost=cost),)) for cost in (before, after)]
+        assert f", {shown})" in diff_text.plain(compared(*runs)).splitlines()[1]

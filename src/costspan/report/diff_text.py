@@ -71,7 +71,8 @@ def _share(before: Decimal | int | None, change: Decimal | int | None) -> str:
         return UNKNOWN
     if not before:
         return "0 %" if not change else "new"
-    return f"{100 * Decimal(change) / Decimal(before):+.1f} %"
+    shown = f"{100 * Decimal(change) / Decimal(before):+.1f}"
+    return f"{shown} %" if shown.strip("+-.0") or not change else f"{shown[0]}<0.1 %"
 
 
 def _sides(found: Diff) -> str:
