@@ -11,12 +11,12 @@ import pytest
 
 from costspan.account.totals import total
 from costspan.errors import InputError
-from costspan.records import NO_USAGE, Step, Totals, Unpriced, Usage
+from costspan.records import NO_USAGE, ModelTotals, Step, Totals, Unpriced, Usage
 from costspan.report import html
 from costspan.report.figures import lasted
 from costspan.report.page.call_view import call_view
 from costspan.report.page.place import Place
-from costspan.report.page.rows import step_row
+from costspan.report.page.rows import model_row, step_row
 from costspan.report.page.run_view import run_view
 from costspan.report.page.templating import asset, shared_environment
 from made_runs import NOON, full_run, made_call, made_run, pipeline
@@ -162,6 +162,7 @@ def test_where_the_cost_went_has_the_marks_of_the_sums_beside_it():
     kinds, _, agents = run_view(run, Place("", lambda _: "")).spend
     assert [(line.name, line.cost) for line in agents.lines] == [("A", "$0.0020+?"), ("B", "$0")]
     assert [line.cost for line in kinds.lines] == ["$0.0020+?"]
+    assert model_row(ModelTotals("openai", "gpt-5-mini", total(partly))).per_million == "$117.65+?"
 
 
 def test_a_step_that_made_no_call_cost_nothing():

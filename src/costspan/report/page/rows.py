@@ -17,6 +17,7 @@ from costspan.report.marks import (
     of_tool,
     rate,
     rough,
+    tilde,
 )
 from costspan.report.page.naming import maybe, model_name, plain, state
 from costspan.report.page.shares import NOBODYS
@@ -176,7 +177,7 @@ def model_row(model: ModelTotals) -> ModelRow:
         marked_tokens(totals.usage.input_tokens, totals),
         marked_tokens(totals.usage.output_tokens, totals),
         known_cost(totals),
-        per_million(totals.cost_usd, totals.usage.total_tokens),
+        rough(per_million(totals.cost_usd, totals.usage.total_tokens), tilde(totals.coverage), partly=is_partly_priced(totals)),
         tokens(model.context_window_tokens),
         tuple(plain(ref) for ref in totals.price_refs),
     )
