@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
+from costspan.records import Usage
 from costspan.report import html
+from made_runs import made_call, made_run
 from page_runs import HOSTILE, hostile_run
 from page_server import Served, each_span, only, recorded, renamed, serving
 from real_programs import missing
@@ -161,6 +163,22 @@ def test_the_file_of_a_run_can_be_used_offline(opened, world):
     page.locator("canvas").wait_for()
     page.locator(".uplot").hover()
     until(lambda: re.search(r"call \d+ at ", page.locator(".readout").inner_text()))
+
+
+def test_a_small_call_in_a_great_window_is_not_drawn_as_none(opened, tmp_path):
+    calls = tuple(made_call(usage=Usage(60 + number, 20), number=number, context_window_tokens=1_000_000) for number in range(3))
+    page = opened()
+    page.goto(html.write([made_run(calls)], tmp_path / "small.html").as_uri())
+    page.locator("canvas").wait_for()
+    page.locator(".uplot").hover()
+    until(lambda: "call 2 at " in page.locator(".readout").inner_text())
+    assert page.locator(".readout").inner_text().endswith("PM 0.0081 %")
+
+
+def test_a_price_row_keeps_its_shape_on_a_narrow_screen(opened, tmp_path):
+    page = opened(viewport={"width": 380, "height": 800})
+    page.goto(html.write([made_run((made_call(),))], tmp_path / "narrow.html").as_uri())
+    assert page.get_by_role("table", name="Models").locator("tbody tr").bounding_box()["height"] < 80
 
 
 def test_a_served_run_can_be_used(opened, world):

@@ -5,7 +5,7 @@
   const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 0 });
   const money = (value) => (value === 0 ? "$0" : value >= 1 ? `$${value.toLocaleString("en", { maximumFractionDigits: 2 })}` : `$${Number(value.toPrecision(2))}`);
   const time = (value) => (value >= 3600 ? `${+(value / 3600).toFixed(1)} h` : value >= 120 ? `${+(value / 60).toFixed(1)} m` : value >= 1 || value === 0 ? `${+value.toFixed(1)} s` : `${Math.round(value * 1000)} ms`);
-  const units = { "%": (value) => `${+value.toFixed(value < 10 ? 1 : 0)} %`, tokens: number, $: money };
+  const units = { "%": (value) => `${value < 1 ? +value.toPrecision(2) : +value.toFixed(value < 10 ? 1 : 0)} %`, tokens: number, $: money };
 
   const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const day = (name) => `${Number(name.slice(8))} ${months[Number(name.slice(5, 7)) - 1]}`;

@@ -64,7 +64,7 @@ def curve(run: Run, colour: Mapping[str | None, str]) -> Curve | None:
 
 def _value(call: Call, windowed: bool) -> float:
     total = float(call.usage.total_tokens or 0)
-    return round(100 * total / (call.context_window_tokens or 1), 3) if windowed else total
+    return round(100 * total / (call.context_window_tokens or 1), 6) if windowed else total
 
 
 def _data(
