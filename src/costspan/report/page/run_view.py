@@ -137,7 +137,7 @@ def head(run: Run, *, running: bool = False) -> Head:
             Tile("model calls", tokens(totals.calls), ", ".join(troubles) or "no errors"),
             Tile(
                 "duration",
-                "running" if running else lasted(run.started_ns, run.ended_ns),
+                "running" if running and not run.ended_ns else lasted(run.started_ns, run.ended_ns),
                 f"{rough(tokens(of.output_tokens_per_second, 1), guess)} output tokens/s",
             ),
             Tile("context peak", percent(of.context_window_peak_percent), "of the model's window"),
