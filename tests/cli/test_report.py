@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from typer.testing import CliRunner, Result
 import otlp_build as build
 from costspan.cli import build as build_app
 from costspan.errors import InputError, UsageError
+from costspan.report import run_json
 from costspan.report.figures import dollars
+from made_runs import made_call, made_run
 
 TRACES = Path(__file__).parent.parent / "pipeline" / "traces"
 ONE = TRACES / "openinference-langchain__pipeline_openai.json.gz"
@@ -152,6 +155,20 @@ def test_the_command_exits_with_2_for_a_missing_file_and_1_for_a_damaged_one(tmp
         assert done.returncode == code
         assert "Traceback" not in done.stderr
         assert str(arguments) in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--csv",), ("--csv", "--by", "agent"), ("--by", "agent"), ("--json",), ()])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_no_name_is_too_much_for_an_encoding(tmp_path: Path, encoding: str, arguments: tuple[str, ...]) -> None:
+    for number, name in enumerate(("研究員", "\ud800 half a pair")):
+        trace = f"{number + 1:032x}"
+        run = made_run((made_call(name, trace_id=trace),), workflow=name, id=str(number), trace_ids=(trace,))
+        run_json.write(run, tmp_path)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    records = sorted(map(str, tmp_path.iterdir()))
+    done = subprocess.run([*COMMAND, *records, *arguments], capture_output=True, check=False, timeout=60, env=environment)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert done.stdout.decode(encoding)
 
 
 def test_no_progress_bar_where_standard_error_is_no_terminal() -> None:

@@ -7,6 +7,7 @@ unreadable, 2 wrong use, 3 no data or unpriced (`check`).
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Annotated
 
@@ -50,7 +51,12 @@ def _version(asked: bool) -> None:
 
 
 def main() -> None:
-    """Entry point of the `costspan` command: set-up errors become one line and exit code 2."""
+    """Entry point of the `costspan` command: set-up errors become one line and exit code 2.
+
+    A name that the output's encoding does not have (a code page of Windows) is escaped, as on standard error.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         build()()
     except CostspanError as error:
