@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import otlp_build as build
 from costspan.errors import UsageError
 from costspan.intake.report_files import Report, report_files
 from costspan.price.book import PriceBook
-from costspan.report.run_json import to_json
+from costspan.report.run_json import to_json, write
+from made_runs import made_call, made_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +72,16 @@ def test_a_run_record_counts_as_its_run(tmp_path: Path) -> None:
     both, runs = reported(trace, record, record)
     assert (len(runs), both.totals) == (1, run.totals)
     assert "counted once" in both.notes[0]
+
+
+def test_two_runs_of_one_trace_are_two_records(tmp_path: Path) -> None:
+    runs = [made_run((made_call(agent, number=number),), id=agent) for number, agent in enumerate(("first", "second"))]
+    records = [write(run, tmp_path) for run in runs]
+    again = write(replace(runs[0], id="the first under another id"), tmp_path)
+    found, shown = reported(*records, again)
+    assert [run.id for run in shown] == ["first", "second"]
+    assert (found.totals.calls, found.totals.usage.total_tokens) == (2, 30)
+    assert "counted once" in found.notes[0]
 
 
 def test_a_record_without_its_calls_is_left_out_and_told_of(tmp_path: Path) -> None:

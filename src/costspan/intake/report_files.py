@@ -123,6 +123,7 @@ class _Reporter:
         self._groups: dict[tuple[str | None, ...], Tally] = {}
         self._totals = Tally()
         self._lone = Tally()
+        self._told_calls: set[tuple[str, str]] = set()
         self._notes: Counter[str] = Counter()
         self._report = Report(by=by)
 
@@ -171,11 +172,17 @@ class _Reporter:
         self._show(run)
 
     def _record(self, run: Run, told_ids: set[str]) -> None:
-        """A run record; the same run may be there as spans, or as a second copy of the record."""
-        if run.id in told_ids or any(trace_id in told_ids for trace_id in run.trace_ids):
+        """A run record; the same run may be there as spans, or as a second copy of the record.
+
+        `told_ids` are of runs, and traces that are here as spans. Records of one trace may be of several runs: a request to
+        a web service may begin two. They are the same where they have a call in common.
+        """
+        calls = {(call.trace_id, call.id) for call in run.calls if call.trace_id}
+        if run.id in told_ids or not told_ids.isdisjoint(run.trace_ids) or not calls.isdisjoint(self._told_calls):
             self._notes["run records tell of runs that are here as spans or as another record: counted once"] += 1
             return
-        told_ids.update((run.id, *run.trace_ids))
+        told_ids.add(run.id)
+        self._told_calls |= calls
         if run.totals.calls and not run.calls:
             self._report.problems.add(run.id, "", "a run record without its calls was left out: nothing in it can be checked")
             return
