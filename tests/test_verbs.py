@@ -13,8 +13,10 @@ from langchain_core.messages import AIMessage
 import costspan
 from costspan import verbs
 from costspan.errors import UsageError
+from costspan.intake.report_files import report_files
+from costspan.price.book import PriceBook
 from costspan.records import MISSING, Cost, Unpriced, Usage
-from costspan.report.run_json import to_record
+from costspan.report.run_json import to_record, write
 from made_runs import PIPELINE, made_call
 
 NOON = "2026-11-20T12:00:00Z"
@@ -205,3 +207,11 @@ def test_what_cannot_be_summed_is_refused_with_the_ways_in(items):
 
 def test_a_summary_of_nothing_says_so():
     assert costspan.format_summary([]).endswith("no billed model calls\n")
+
+
+def test_two_sums_are_two_records_and_both_count(tmp_path):
+    paths = [
+        write(costspan.aggregate({"A": Usage(10 * night, 1)}, workflow="nightly", model="gpt-4o-mini"), tmp_path)
+        for night in (1, 2)
+    ]
+    assert report_files(paths, PriceBook(), lambda _: None).totals.usage.input_tokens == 30

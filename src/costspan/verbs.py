@@ -11,6 +11,7 @@ COSTSPAN_PRICES names.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -248,7 +249,7 @@ def _run(calls: list[Call], workflow: str | None) -> Run:
     agents = tuple(_agent(name, found) for name, found in own.items())
     times = [call.started_ns for call in calls if call.started_ns]
     return Run(
-        id="aggregate",
+        id=secrets.token_hex(16),
         workflow=workflow or next((call.owner.workflow for call in calls if call.owner.workflow), None),
         started_ns=min(times, default=0),
         ended_ns=max((call.ended_ns for call in calls), default=0),
