@@ -316,6 +316,28 @@ def test_a_child_forked_inside_a_run_counts_its_own_calls_and_not_its_parents(tm
     assert record["totals"]["usage"]["total_tokens"] == 1111
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_child_forked_while_the_price_table_loads_does_not_wait_for_ever(tmp_path):
+    path = tmp_path / "app.py"
+    path.write_text(
+        textwrap.dedent("""
+            import os, signal
+            import costspan
+            costspan.enable()
+            with costspan.run("batch"), costspan.agent("worker"):
+                children = [os.fork()]  # the run has just begun: a thread of ours reads the price table
+                if children == [0]:
+                    signal.alarm(20)
+                    costspan.record_call(model="gpt-4o", provider="openai", input_tokens=1000, output_tokens=100)
+                    os._exit(0)
+                assert os.waitpid(children[0], 0)[1] == 0
+        """)
+    )
+    for _ in range(3):
+        done = run([sys.executable, str(path)], tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
 def test_an_unwritable_record_folder_costs_one_line_and_nothing_else(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")

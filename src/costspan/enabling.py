@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costspan import __version__, guard
+from costspan import __version__, forks, guard
 from costspan import settings as settings_of
 from costspan.conventions import ELSEWHERE, OTLP, PROMETHEUS, SCOPE
 from costspan.errors import SettingsError
@@ -220,8 +220,16 @@ def _tokenizer() -> bool:
     if not estimate.available():
         guard.warn_once("estimate", estimate.INSTALL)
         return False
-    threading.Thread(target=guard.guarded("load tokenizer")(estimate.preload), name="costspan-tokens", daemon=True).start()
+    threading.Thread(target=_load_tokenizer, name="costspan-tokens", daemon=True).start()
     return True
+
+
+@guard.guarded("load tokenizer")
+def _load_tokenizer() -> None:
+    from costspan.normalise import estimate
+
+    with forks.loading():
+        estimate.preload()
 
 
 def _roads(settings: Settings, meters: Meters, provider: Any) -> Iterable[Any]:
@@ -352,6 +360,7 @@ def _after_fork() -> None:
     for running in _state:
         with guard.Guard("fork"):
             running.pipeline.settling.forget()
+            running.pipeline.book.after_fork()
             if running.measures is not None:
                 running.measures.foreign.forget()
             if SWITCH.spans is not None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from costspan import conventions as c
-from costspan import guard
+from costspan import forks, guard
 from costspan.account.booking import make_call
 from costspan.account.ledger import Ledger, Node, RunState, node_attributes
 from costspan.account.meters import Ended, Meters
@@ -78,7 +78,8 @@ class Pipeline:
     @guard.guarded("load prices")
     def _load_prices(self) -> None:
         """The table takes a tenth of a second to load: beside the first call, which takes longer, not after it."""
-        self.book.preload()
+        with forks.loading():
+            self.book.preload()
 
     @staticmethod
     def _run(unit: Unit) -> RunState:

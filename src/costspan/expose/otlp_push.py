@@ -19,7 +19,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from costspan import guard
+from costspan import forks, guard
 from costspan.expose.otlp import metrics_data
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ class OtlpPush:
         result = None
         with guard.Guard("otlp.export"):
             if self._exporter is None:
-                self._exporter = self._make()
+                with forks.loading():
+                    self._exporter = self._make()
             data = metrics_data(self._meters, self._resource, version=self._version)
             result = self._exporter.export(data)
         if result is MetricExportResult.SUCCESS:

@@ -147,6 +147,10 @@ class PriceBook:
         table.load()
         overlay.shipped()
 
+    def after_fork(self) -> None:
+        """In a forked child: the lock may be held by a thread that is gone. What is known stays known."""
+        self._lock = threading.Lock()
+
     def _match(self, provider: str | None, model: str | None, requested: str | None) -> Match:
         found = self._matches.get((provider, model, requested))
         if found is None:
