@@ -316,6 +316,15 @@ def test_a_child_forked_inside_a_run_counts_its_own_calls_and_not_its_parents(tm
     assert record["totals"]["usage"]["total_tokens"] == 1111
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_a_program_ended_by_ctrl_c_dies_of_it_as_without_us_and_has_its_summary(tmp_path):
+    interrupt = "import os, signal; os.kill(os.getpid(), signal.SIGINT); time.sleep(10)"
+    done = run(program(tmp_path, enable="costspan.enable(summary=True)", then=interrupt), tmp_path)
+    assert done.returncode == -signal.SIGINT
+    assert "100 % reported and priced" in done.stderr
+    assert [record["run"]["outcome"] for record in records(tmp_path)] == ["cancelled"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_child_forked_while_the_price_table_loads_does_not_wait_for_ever(tmp_path):
     path = tmp_path / "app.py"

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -374,3 +375,8 @@ if hasattr(os, "register_at_fork"):
 def _at_exit() -> None:
     with guard.Guard("exit"):
         disable()
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        # Ctrl-C has ended the program, so it dies of SIGINT, by which shells know to stop their loops. Python forgets that
+        # as soon as code is compiled from text, as modules do that a last summary loads: this reminds it.
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt", {})
