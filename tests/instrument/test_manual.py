@@ -251,3 +251,26 @@ def test_for_any_tree_the_run_is_the_sum_of_its_agents_and_of_nobody(trees):
         root = next(span for span in seen.spans if span.parent is None)
         counted = root.attributes["costspan.subtree.input_tokens"] + root.attributes["costspan.subtree.output_tokens"]
         assert counted == total == seen.tokens()
+
+
+@pytest.mark.parametrize("odd", [-5, True, "12", 1.5, 10**30], ids=repr)
+def test_a_stated_count_that_is_none_is_told_once_and_the_other_is_kept(odd, seen, caplog):
+    with costspan.run("report"), costspan.agent("writer"):
+        for _ in range(2):
+            costspan.record_call(model="gpt-4o", provider="openai", input_tokens=odd, output_tokens=7)
+        costspan.record_call(model="gpt-4o", provider="openai", usage=Usage(odd, 7))
+    (run,) = seen.runs
+    assert [(call.usage.input_tokens, call.usage.output_tokens, call.cost) for call in run.calls] == [(None, 7, None)] * 3
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "costspan"]
+    assert line.startswith(f"costspan: record_call: input_tokens={odd!r} is not a whole number of tokens")
+    assert run.totals.coverage.share == 0
+
+
+def test_a_call_whose_provider_or_model_is_no_text_is_counted_all_the_same(seen, caplog):
+    with costspan.run("report"):
+        costspan.record_call(model=7, provider=["x"], input_tokens=10, output_tokens=1)
+    assert seen.runs[0].totals.usage.total_tokens == 11
+    assert [record.getMessage() for record in caplog.records if record.name == "costspan"] == [
+        "costspan: record_call: provider is of type list, not text; it is left out",
+        "costspan: record_call: model is of type int, not text; it is left out",
+    ]

@@ -87,7 +87,7 @@ def test_an_unknown_price_an_estimate_and_a_contradiction_are_told():
     text = " ".join(render(made_run(calls)).split())
     assert "1 call without a known price (acme-9 in A) mend: add a price and set COSTSPAN_PRICES to its file" in text
     assert "1 call estimated by toktok (gpt-5-mini in A)" in text
-    assert "1 call not priced, the usage contradicts itself: cached exceeds input (gpt-5-mini in A)" in text
+    assert "1 call not priced: cached exceeds input (gpt-5-mini in A)" in text
     assert "= ~30 (~$0.0010+?)" in text
 
 

@@ -26,7 +26,7 @@ from costspan import conventions as c
 from costspan import guard
 from costspan.instrument import answer
 from costspan.instrument.spans import SWITCH, Unit, current
-from costspan.normalise.extracted import count, stated
+from costspan.normalise.extracted import COUNT_MAX
 from costspan.normalise.model_id import canonical_provider
 from costspan.normalise.usage import extract
 from costspan.records import AGENT, CALL, RUN, STEP, TOOL, Usage
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_DIRECTIONS: Final = ("input_tokens", "output_tokens")
 _OPEN: Final[ContextVar[tuple[tuple[Scope, Unit, object], ...]]] = ContextVar("costspan.open_scopes", default=())
 
 
@@ -281,8 +280,9 @@ def record_call(  # noqa: PLR0913 - a call has this many facts
         spans = SWITCH.spans
         if spans is None:
             return
+        provider = _text("provider", provider)
         found = _told_of(response, usage, (input_tokens, output_tokens), provider)
-        model = model or found.model
+        model = _text("model", model) or found.model
         ended_ns = time.time_ns()
         attributes: dict[str, Any] = {
             c.OPERATION_NAME: c.CHAT,
@@ -306,14 +306,23 @@ def _told_of(
 ) -> Extracted:
     """What the caller of `record_call` said: plain counts win over a `Usage`, and this over the response."""
     found = extract(usage if response is None else response, provider=provider)
-    if counts != (None, None):
-        problems: list[str] = []
-        given, made = (count(number, name, problems) for number, name in zip(counts, _DIRECTIONS, strict=True))
-        return replace(found, usage=stated(Usage(given, made), problems), problems=tuple(problems))
-    if isinstance(usage, Usage):
-        own = extract(usage)
-        return replace(found, usage=own.usage, problems=own.problems)
-    return found
+    own = Usage(*counts) if counts != (None, None) else usage
+    if not isinstance(own, Usage):
+        return found
+    read = extract(own)
+    for problem in read.problems:
+        name = problem.removeprefix("invalid_")
+        if name != problem:
+            what = f"{name}={getattr(own, name, None)!r:.40} is not a whole number of tokens, from 0 to {COUNT_MAX:,}"
+            guard.warn_once(f"record_call.{name}", f"record_call: {what}; it is left out")
+    return replace(found, usage=read.usage, problems=read.problems)
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    guard.warn_once(f"record_call.{name}", f"record_call: {name} is of type {type(value).__name__}, not text; it is left out")
+    return None
 
 
 __all__ = ["agent", "current", "record_call", "run", "step", "tool"]

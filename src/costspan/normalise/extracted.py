@@ -7,8 +7,9 @@ Content is never touched, only named fields are read, so an SDK object costs a f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from costspan.frozen import frozen
 from costspan.records import MISSING, NO_USAGE, Usage
@@ -18,6 +19,17 @@ COUNT_MAX: Final = 10**12
 WEB_SEARCH: Final = "web_search"
 """Key of `Extracted.fees`: searches that the provider ran and bills per piece."""
 
+_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+"""The counts of a `Usage`, in its order."""
 _NO_FIELDS: Final = (str, int, float, list, tuple, bytes)
 
 # Words of `Extracted.problems`.
@@ -162,8 +174,10 @@ def _mended(usage: Usage, problems: list[str]) -> Usage:
 
 
 def stated(usage: Usage, problems: list[str]) -> Usage:
-    """A usage that the host's program made itself: as `settle`, but a zero is meant."""
-    return _fitting(usage, usage.input_tokens, usage.output_tokens, problems)
+    """A usage that the host's program made itself: as `settle`, but a zero is meant, and what is no count is left out."""
+    counts: dict[str, Any] = {name: count(getattr(usage, name), name, problems) for name in _COUNTS}
+    given = replace(usage, **counts)
+    return _fitting(given, given.input_tokens, given.output_tokens, problems)
 
 
 def _fitting(usage: Usage, given: int | None, made: int | None, problems: list[str]) -> Usage:

@@ -178,7 +178,7 @@ def _unpriced(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
     for reason, found in groups.items():
         if reason == "invalid_usage":
             detail = next((call.unpriced.detail for call in found if call.unpriced and call.unpriced.detail), None)
-            why = f"not priced, the usage contradicts itself{f': {detail}' if detail else ''}"
+            why = f"not priced: {detail}" if detail else "not priced: the usage contradicts itself"
             lines.append(_line(len(found), clean(why, ascii_only=ascii_only), found, None, ascii_only=ascii_only))
         else:
             lines.append(_line(len(found), "without a known price", found, _PRICE, ascii_only=ascii_only))
