@@ -162,7 +162,7 @@ def test_any_id_fits_into_one_row_of_the_table(run):
     lines = "\n".join(json.dumps({**GOOD, "id": name}) for name in ("\ud800x", "a\nb", "\x1b[31mred", None, ["l"]))
     done = run("--batch", "-", stdin=lines)
     assert (done.exit_code, done.exception) == (0, None)
-    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == ["x", "a b", "red", "None", "['l']"]
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == ["x", "a b", "red", "-", "['l']"]
 
 
 def test_a_price_file_may_begin_with_a_byte_order_mark(run, monkeypatch, tmp_path):

@@ -230,7 +230,7 @@ def _print_lines(book: PriceBook, lines: TextIO, *, as_json: bool) -> int:
         if as_json:
             print(json.dumps(answer))
             continue
-        name = clean(str(answer["id"]), ascii_only=True)
+        name = "-" if answer["id"] is None else clean(str(answer["id"]), ascii_only=True)
         if answer["cost_usd"] is None:
             print(f"{name}\tunknown\t{answer['reason']}")
         else:
