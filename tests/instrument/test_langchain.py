@@ -256,6 +256,24 @@ def test_sub_graphs_belong_to_the_outer_run(seen, provider, model):
     assert len(seen.runs) == 1
 
 
+def test_a_node_of_a_sub_graph_is_one_step_and_the_node_that_holds_the_graph_none(seen, provider, model):
+    inner = graph_of({"Dev": node(model, "Dev"), "format": lambda state: {"messages": []}}, name="team")
+    middle = graph_of({"inner": inner}, name="middle")
+    by_hand = graph_of({"QA": node(model, "QA")}, name="checks")
+    graph_of({"PM": node(model, "PM"), "team": middle, "hand": lambda state: by_hand.invoke(state)}).invoke(
+        {"messages": ask("x")}
+    )
+    agrees(seen, provider)
+    (run,) = seen.runs
+    assert [(step.agent, step.name) for step in run.steps] == [
+        ("PM", "PM"),
+        ("Dev", "team/inner/Dev"),
+        ("team/inner/format", "team/inner/format"),
+        ("QA", "hand/QA"),
+    ]
+    assert [step.totals.calls for step in run.steps] == [1, 1, 0, 1]
+
+
 def test_a_retriever_is_a_tool_and_calls_inside_it_are_nested(seen, provider, model):
     class Smart(BaseRetriever):
         def _get_relevant_documents(self, query, *, run_manager):

@@ -42,7 +42,7 @@ class Line:
         self.busy = False
         self.virtual = False
         self.wraps = False
-        """A node around an agent: where it makes no call of its own, the agent's line says everything."""
+        """A node around an agent or a sub-graph: where it makes no call of its own, the lines inside say everything."""
 
 
 class Unit:
@@ -140,6 +140,8 @@ def _enter_step(unit: Unit, around: Unit | None, record: SpanRecord, reading: Re
     else:
         named = agent.name
     unit.line = Line(named, unit.name or "", record, reading.outcome)
+    if around is not None and around.kind == STEP and around.line is not None and _is_below(unit.line.name, around.line.name):
+        around.line.wraps = True
     if unit.agent is unit:
         unit.name = named
 
@@ -154,6 +156,16 @@ def _repeats(around: Unit, record: SpanRecord, reading: Reading) -> bool:
     if reading.kind == TOOL:
         return same_name and around.kind == TOOL and around.scope != record.scope
     return same_name and around.kind == reading.kind
+
+
+def _is_below(path: str, node: str) -> bool:
+    """Whether a path of nodes (`team/writer`) begins with this one."""
+    return path.startswith(f"{node}/")
+
+
+def _ends_with(around: Unit, agent: str) -> bool:
+    """Whether a node of a sub-graph, whose name is its path (`team/writer`), is this agent."""
+    return around.kind == STEP and around.name is not None and alike(around.name.rpartition("/")[2], agent)
 
 
 def alike(one: str | None, other: str | None) -> bool:
@@ -172,7 +184,7 @@ def hinted(unit: Unit | None, record: SpanRecord, reading: Reading) -> Unit | No
     if unit is None or reading.agent is None or reading.kind != CALL:
         return unit
     around = unit.agent
-    if around is not None and alike(around.name, reading.agent):
+    if around is not None and (alike(around.name, reading.agent) or _ends_with(around, reading.agent)):
         if around.kind == STEP:
             # The call spells the agent's name as its author did, the node need not.
             around.name = reading.agent

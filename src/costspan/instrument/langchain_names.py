@@ -53,7 +53,7 @@ def chain(
     if outermost and around is None:
         return Chain(RUN, _workflow(name, metadata))
     if name and not outermost and not name.startswith(_ANONYMOUS) and not _is_inside(agent, around):
-        return Chain(STEP, name, lazy=True)
+        return None if _is_sub_graph(name, node, around) else Chain(STEP, name, lazy=True)
     return None
 
 
@@ -74,6 +74,11 @@ def _begins_agent(agent: str, name: str | None, around: Unit | None) -> bool:
 
 def _is_inside(agent: str | None, around: Unit | None) -> bool:
     return agent is not None and around is not None and around.kind == AGENT
+
+
+def _is_sub_graph(name: str, node: object, around: Unit | None) -> bool:
+    """A graph that a node runs is that node's execution, and its own nodes say so: `team/writer`."""
+    return node is not None and around is not None and around.kind == STEP and name == _GRAPH_NAME.get()
 
 
 def _node(metadata: Mapping[str, Any], agent: str | None, around: Unit | None) -> Chain | None:
