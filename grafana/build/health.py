@@ -30,7 +30,7 @@ def build() -> Any:
 
 def _figures() -> list[Any]:
     known = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input", usage_source="reported"')
-    answered = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input"')
+    answered = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input", usage_source!="missing"')
     unreported, unpriced = total(names.UNREPORTED_CALLS, _ALL), total(names.UNPRICED_CALLS, _ALL)
     tokens = total(names.TOKENS, _ALL)
     ledger = f"sum(sum_over_time({names.WORKFLOW_COST_DELTA}{{{_ALL}}}[$__range]))"

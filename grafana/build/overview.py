@@ -47,7 +47,7 @@ def spent(by: str = "", window: str = "$__range") -> str:
 
 def _control() -> list[Any]:
     known = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input", usage_source="reported"')
-    answered = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input"')
+    answered = total(f"{names.CALL_TOKENS}_count", f'{_ALL}, direction="input", usage_source!="missing"')
     unreported, unpriced = total(names.UNREPORTED_CALLS, _ALL), total(names.UNPRICED_CALLS, _ALL)
     measured = f"({known} - ({unpriced} or vector(0)))"
     coverage = ratio(measured, f"({answered} + ({unreported} or vector(0)))")

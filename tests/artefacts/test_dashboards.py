@@ -443,3 +443,13 @@ def test_every_dashboard_can_be_reached_from_overview_by_clicking():
             reached.add(here)
             ahead += by_uid.get(here, set())
     assert reached == set(DASHBOARDS)
+
+
+@pytest.mark.parametrize("uid", ["costspan-overview", "costspan-health"])
+def test_coverage_counts_a_call_that_broke_off_once_by_what_it_left_unreported(uid):
+    (panel,) = [panel for where, panel in PANELS if where == uid and panel["title"] == "Coverage"]
+    _, _, billed = panel["targets"][0]["expr"].partition("\n/\n")
+    told = re.findall(rf"{names.CALL_TOKENS}_count\{{[^}}]*\}}", billed)
+    assert told
+    assert all('usage_source!="missing"' in each for each in told), told
+    assert names.UNREPORTED_CALLS in billed
