@@ -316,6 +316,38 @@ def test_a_child_forked_inside_a_run_counts_its_own_calls_and_not_its_parents(tm
     assert record["totals"]["usage"]["total_tokens"] == 1111
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_what_forked_workers_do_inside_a_run_has_records_of_its_own_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "app.py"
+    path.write_text(
+        textwrap.dedent("""
+            import multiprocessing
+            import costspan
+            costspan.enable()
+
+            def work(number):
+                with costspan.agent("worker"):
+                    costspan.record_call(model="gpt-4o", provider="openai", input_tokens=number, output_tokens=0)
+
+            if __name__ == "__main__":
+                with costspan.run("batch"), costspan.agent("boss"):
+                    costspan.record_call(model="gpt-4o", provider="openai", input_tokens=1000, output_tokens=0)
+                    with multiprocessing.get_context("fork").Pool(2) as pool:
+                        pool.map(work, [1, 20, 300], chunksize=1)
+        """)
+    )
+    done = run([sys.executable, str(path)], tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {record["totals"]["usage"]["total_tokens"]: record for record in records(tmp_path)}
+    assert sorted(found) == [1, 20, 300, 1000]
+    assert len({record["run"]["id"] for record in found.values()}) == 4
+    assert {record["run"]["workflow"] for record in found.values()} == {"batch"}
+    assert found[1000]["notes"] == []
+    assert {(*found[tokens]["notes"], found[tokens]["agents"][0]["name"]) for tokens in (1, 20, 300)} == {
+        ("part of a run that another process has begun", "worker")
+    }
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_a_program_ended_by_ctrl_c_dies_of_it_as_without_us_and_has_its_summary(tmp_path):
     interrupt = "import os, signal; os.kill(os.getpid(), signal.SIGINT); time.sleep(10)"

@@ -277,3 +277,15 @@ def test_a_celery_like_worker_in_a_process_of_its_own(seen, tmp_path):
     )
     assert child(inside)["tokens"] == 1100
     assert Path(job).exists()
+
+
+def test_each_part_of_a_run_that_one_process_does_is_a_record_of_its_own(seen):
+    with costspan.run("nightly"), costspan.agent("writer"):
+        message = owners.carrier()
+    with owners.continued(message):
+        for _ in range(3):
+            with costspan.agent("helper"):
+                costspan.record_call(model="gpt-4o", provider="openai", input_tokens=10, output_tokens=1)
+    parts = seen.runs[1:]
+    assert [part.totals.usage.total_tokens for part in parts] == [11, 11, 11]
+    assert len({part.id for part in seen.runs}) == 4

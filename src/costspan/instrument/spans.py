@@ -24,7 +24,7 @@ from costspan import conventions as c
 from costspan import guard
 from costspan.instrument.span_write import write
 from costspan.normalise.span_costspan import CANCELLING
-from costspan.records import AGENT, CALL, NOBODY, RUN, STEP, TOOL, Owner
+from costspan.records import AGENT, CALL, NOBODY, REMOTE, RUN, STEP, TOOL, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,8 @@ class Unit:
         """Those of the attributes that the span gets when it ends: what no sampler decides by is written once, all together."""
         self.started_ns = 0
         # Not `uuid4`: the same number of random bits for a tenth of the work.
-        self.run_id: str = os.urandom(16).hex() if parent is None else parent.run_id
+        # What begins inside another process's unit is a part of its run, with a record of its own.
+        self.run_id: str = os.urandom(16).hex() if parent is None or parent.kind == REMOTE else parent.run_id
         self.owner: Owner = NOBODY
         self.state: object = None
         self.told: list[Deposit] | None = None
@@ -293,7 +294,9 @@ class Spans:
                 self.close(unit, error=Interrupted())
 
     def forget(self) -> None:
-        """In a forked child: what the parent has open is the parent's to end."""
+        """In a forked child: what the parent has open is the parent's to end; here it tells whose is what begins inside."""
+        for unit in self._open.values():
+            unit.kind, unit.state = REMOTE, None
         self._open.clear()
 
 
