@@ -348,6 +348,39 @@ def test_what_forked_workers_do_inside_a_run_has_records_of_its_own_and_nothing_
     }
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_forked_workers_end_with_everything_told_sent_and_kept(tmp_path, otlp_sink):
+    path = tmp_path / "app.py"
+    path.write_text(
+        textwrap.dedent("""
+            import multiprocessing
+            import costspan
+            costspan.enable(history=HISTORY)
+
+            def work():
+                costspan.record_call(model="gpt-4o", provider="openai", input_tokens=7, output_tokens=0)
+                with costspan.run("part"), costspan.agent("worker"):
+                    costspan.record_call(model="gpt-4o-mini", provider="openai", input_tokens=11, output_tokens=0)
+
+            if __name__ == "__main__":
+                worker = multiprocessing.get_context("fork").Process(target=work)
+                worker.start()
+                worker.join()
+                assert worker.exitcode == 0
+        """).replace("HISTORY", repr(str(tmp_path / "history.db")))
+    )
+    done = run([sys.executable, str(path)], tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=otlp_sink.url)
+    assert done.returncode == 0, done.stderr
+    assert "calls outside of any run: 1 call" in done.stderr
+    assert {span.name for span in otlp_sink.spans()} >= {"chat gpt-4o", "chat gpt-4o-mini", "invoke_workflow part"}
+    assert otlp_sink.metric_sum("costspan.tokens") == 18
+    from costspan.history.database import Database
+    from costspan.history.run_queries import runs
+
+    with Database(tmp_path / "history.db").reading() as db:
+        assert [row.workflow for row in runs(db)] == ["part"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_a_program_ended_by_ctrl_c_dies_of_it_as_without_us_and_has_its_summary(tmp_path):
     interrupt = "import os, signal; os.kill(os.getpid(), signal.SIGINT); time.sleep(10)"

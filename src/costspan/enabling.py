@@ -358,14 +358,25 @@ def disable() -> None:
 
 def _after_fork() -> None:
     """In a forked child: what the parent has open and waiting is the parent's; the child goes on with empty books."""
+    global _lock
+    _lock = threading.RLock()
     for running in _state:
         with guard.Guard("fork"):
+            running.pipeline.meters.on_first += (_end_with_worker,)
             running.pipeline.settling.forget()
             running.pipeline.book.after_fork()
             if running.measures is not None:
                 running.measures.foreign.forget()
             if SWITCH.spans is not None:
                 SWITCH.spans.forget()
+
+
+def _end_with_worker() -> None:
+    """A worker that multiprocessing has forked ends without `atexit`: here is what it calls instead."""
+    if "multiprocessing.util" in sys.modules:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _at_exit, exitpriority=0)
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 import time
@@ -129,20 +128,6 @@ def test_a_forked_child_writes_its_own_runs_once(tmp_path):
     assert sink.flush(30)
     sink.stop()
     assert sorted(row.id for row in listed(path)) == ["run-1", "run-2", "run-3"]
-
-
-def _write(sink, number):
-    sink(numbered(number))
-
-
-def test_a_worker_of_multiprocessing_ends_with_its_runs_written(tmp_path):
-    path = tmp_path / "history.db"
-    sink = Writer(path)
-    worker = multiprocessing.get_context("fork").Process(target=_write, args=(sink, 1))
-    worker.start()
-    worker.join(30)
-    assert worker.exitcode == 0
-    assert [row.id for row in listed(path)] == ["run-1"]
 
 
 def test_enable_keeps_each_finished_run(tmp_path, provider):

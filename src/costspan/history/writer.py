@@ -8,7 +8,6 @@ and no thread started before the first run has ended.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -57,10 +56,6 @@ class Writer:
         """Take a finished run. Costs microseconds, never waits, never raises."""
         if os.getpid() != self._pid:
             self._begin()  # a forked child: what waits is the parent's, and so is the connection
-            if "multiprocessing.util" in sys.modules:  # its forked children end without `atexit`
-                from multiprocessing.util import Finalize
-
-                Finalize(self, self.stop, exitpriority=0)
         with self._change:
             if self._stopping or len(self._waiting) >= RUNS_MAX or self._calls + len(run.calls) > CALLS_MAX:
                 self._dropped += 1
