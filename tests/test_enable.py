@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import costspan
 from costspan import guard, settings
 from costspan.errors import MissingExtraError, SettingsError
+from costspan.instrument.spans import SWITCH
 
 PROGRAM = """
     import costspan, sys, time
@@ -346,6 +347,13 @@ def test_what_forked_workers_do_inside_a_run_has_records_of_its_own_and_nothing_
     assert {(*found[tokens]["notes"], found[tokens]["agents"][0]["name"]) for tokens in (1, 20, 300)} == {
         ("part of a run that another process has begun", "worker")
     }
+
+
+@pytest.mark.parametrize("port", ["abc", 70_000, -1, True], ids=repr)
+def test_a_port_that_is_none_is_refused_before_anything_is_switched_on(port):
+    with pytest.raises(SettingsError, match="is no port: give a number from 0 to 65535"):
+        costspan.enable(metrics="prometheus", metrics_port=port, summary=False)
+    assert SWITCH.spans is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

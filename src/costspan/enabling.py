@@ -168,7 +168,7 @@ def _settings(
         names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         changes["metrics"] = tuple(name for name in names if name != "none")
     if metrics_port is not None:
-        changes["prometheus_port"] = metrics_port
+        changes["prometheus_port"] = settings_of.port(metrics_port)
     return replace(found, **changes)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from costspan import guard
+from costspan.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +114,14 @@ def _history(env: Mapping[str, str]) -> Path | None:
     if switch == "on":
         return history_path(env)
     return Path(value).expanduser() if value and switch is None else None
+
+
+def port(given: object) -> int:
+    """A port that a program names in its code; SettingsError when it is none."""
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= 65535:
+        return given
+    message = f"metrics_port={given!r:.40} is no port: give a number from 0 to 65535"
+    raise SettingsError(message)
 
 
 def _exporters(env: Mapping[str, str], name: str, otlp_endpoint: bool) -> tuple[str, ...]:
