@@ -17,7 +17,7 @@ from costspan.account.totals import total
 from costspan.records import ESTIMATED, NO_USAGE, ModelTotals, Owner, Run, Step, ToolTotals, Totals, Unpriced, Usage
 from costspan.report.console import print_summary, render
 from costspan.report.names import width
-from made_runs import NOON, SECOND, made_call, made_run, pipeline
+from made_runs import NOON, SECOND, full_run, made_call, made_run, pipeline
 from page_runs import team_run
 
 HOSTILE = "Dev\n\x1b[31m\x1b]0;owned\x07[bold red]x[/]\r\t\u202e\u200b"
@@ -307,3 +307,12 @@ def test_a_colourless_summary_loads_no_rich():
     assert done.returncode == 0, done.stderr
     assert "13,726" in done.stderr
     assert done.stdout == ""
+
+
+def test_no_figure_stands_on_another_line_than_what_it_is_of():
+    run = full_run()
+    for columns in range(60, 101):
+        lines = render(run, width=columns).splitlines()
+        (held,) = [line for line in lines if "output tokens/s" in line]
+        assert re.search(r"[\d.?] output tokens/s$", held), held
+        assert not [line for line in lines if re.match(r"  \(\$", line)]

@@ -135,6 +135,7 @@ def _print_environment(found: Environment, out: IO[str]) -> None:
 
 def _print_health(health: TraceHealth, out: IO[str]) -> None:
     from costspan.intake.report_tables import overall_lines
+    from costspan.report.figures import many
 
     print("\nthe files", file=out)
     if health.report.problems and not health.report.spans and not health.report.totals.calls:
@@ -145,7 +146,7 @@ def _print_health(health: TraceHealth, out: IO[str]) -> None:
     coverage = health.report.totals.coverage
     if coverage.calls:
         print(
-            f"  {coverage.calls:,} calls: {coverage.reported_calls:,} reported, {coverage.estimated_calls:,} estimated, "
+            f"  {many(coverage.calls, 'call')}: {coverage.reported_calls:,} reported, {coverage.estimated_calls:,} estimated, "
             f"{coverage.missing_calls:,} without usage, {coverage.refused_calls:,} refused by the provider; "
             f"{coverage.priced_calls:,} priced",
             file=out,

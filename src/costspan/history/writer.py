@@ -93,7 +93,9 @@ class Writer:
         if self._thread is not None:
             self._thread.join(1.0)
         if left:
-            guard.warn_once(f"history left {self._path}", f"{left} runs could not be written to the history {self._path}")
+            guard.warn_once(
+                f"history left {self._path}", f"{left} run{'s' * (left != 1)} could not be written to the history {self._path}"
+            )
 
     # --- the thread --------------------------------------------------------------------------------------
     def _run(self) -> None:

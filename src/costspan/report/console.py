@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Final
 
 from costspan.report import evidence
@@ -29,6 +29,8 @@ _OUTCOME_MAX: Final = 12
 _NAME_MIN: Final = 16
 """Columns of the run's name beside its outcome; with fewer left it has a line of its own."""
 _UNATTRIBUTED: Final = "(unattributed)"
+_HELD: Final = "\ue000"
+"""Stands for a space at which no line is broken; for private use, and as wide as the space."""
 
 _TITLE, _PLAIN, _COST, _WARN, _DIM = "bold", "", "green", "yellow", "dim"
 _Line = tuple[str, str]
@@ -131,6 +133,12 @@ class _Page:
         for line in wrap(text, self.columns, indent):
             self.add(line, style)
 
+    def listed(self, parts: Iterable[str], head: str = "") -> None:
+        """Parts of a sentence over as many lines as they need; no figure stands on another line than what it is of."""
+        room = len(self.lines)
+        self.wrapped(head + ", ".join(part.replace(" ", _HELD) for part in parts))
+        self.lines[room:] = [(text.replace(_HELD, " "), style) for text, style in self.lines[room:]]
+
     def advice(self, text: str) -> None:
         """What is wrong, and on a line of its own, to be copied, what mends it."""
         what, _, mend = text.partition(evidence.MEND)
@@ -197,10 +205,13 @@ class _Page:
             f"most {of_agents(tokens(of.max_agent_tokens), run.agents, run.totals)}{most}"
         )
         cached = None if of.cache_hit_ratio is None else of.cache_hit_ratio * 100
-        self.wrapped(
-            f"context window peak {percent(of.context_window_peak_percent)}, input/output {ratio(of.input_output_ratio)}, "
-            f"cache-hit ratio {percent(cached, 1)}, "
-            f"{rough(tokens(of.output_tokens_per_second, 1), guess)} output tokens/s"
+        self.listed(
+            (
+                f"context window peak {percent(of.context_window_peak_percent)}",
+                f"input/output {ratio(of.input_output_ratio)}",
+                f"cache-hit ratio {percent(cached, 1)}",
+                f"{rough(tokens(of.output_tokens_per_second, 1), guess)} output tokens/s",
+            )
         )
 
     def models(self, run: Run) -> None:
@@ -214,7 +225,7 @@ class _Page:
             parts.append(f"{whose} {known_tokens(model.totals)} ({known_cost(model.totals)})")
         if len(run.models) > ROWS_SHOWN:
             parts.append(_more("more model", [model.totals for model in run.models[ROWS_SHOWN:]]).lstrip(" ."))
-        self.wrapped("models: " + ", ".join(parts))
+        self.listed(parts, "models: ")
 
     def tools(self, run: Run) -> None:
         if not run.tools:
