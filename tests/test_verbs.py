@@ -215,3 +215,13 @@ def test_two_sums_are_two_records_and_both_count(tmp_path):
         for night in (1, 2)
     ]
     assert report_files(paths, PriceBook(), lambda _: None).totals.usage.input_tokens == 30
+
+
+@pytest.mark.parametrize(
+    ("counts", "lacks"),
+    [((5, None), "no output tokens"), ((None, 5), "no input tokens"), ((None, None), "no counts"), ((-5, True), "no counts")],
+)
+def test_a_usage_that_is_not_whole_has_no_cost_and_says_what_it_lacks(counts, lacks):
+    usage = costspan.extract_usage({"usage": {"prompt_tokens": counts[0], "completion_tokens": counts[1]}})
+    priced = costspan.calculate_cost(usage, model="gpt-4o", provider="openai")
+    assert (priced.reason, priced.detail) == ("invalid_usage", f"the usage is not fully known ({lacks})")

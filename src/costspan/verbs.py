@@ -133,8 +133,7 @@ def _price(
         if INCONSISTENT in got.problems:
             return Unpriced(_INVALID, "a part of the usage is larger than its whole")
         if got.usage.source == MISSING:
-            known = "nothing reported" if got.usage.total_tokens is None else "input or output tokens are not told"
-            return Unpriced(_INVALID, f"the usage is not fully known ({', '.join(got.problems) or known})")
+            return Unpriced(_INVALID, f"the usage is not fully known ({', '.join(got.problems) or _unsaid(got.usage)})")
     book = _book(settings.read().prices)
     cost = book.price(
         got.billed or got.usage,
@@ -155,6 +154,13 @@ def _price(
         )
         cost = beside if isinstance(beside, Unpriced) else _add(cost, beside)
     return cost
+
+
+def _unsaid(usage: Usage) -> str:
+    """What a usage lacks; a count that was told and is none is not in it either."""
+    if usage.total_tokens is None:
+        return "no counts"
+    return "no input tokens" if usage.input_tokens is None else "no output tokens"
 
 
 def _add(one: Cost, other: Cost) -> Cost:
