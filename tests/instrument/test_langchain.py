@@ -320,6 +320,16 @@ def test_an_error_reaches_the_host_and_ends_the_span(seen, provider, kind):
     assert span.attributes["error.type"].endswith("AuthenticationError")
 
 
+def test_a_stream_that_told_a_usage_that_cannot_be_is_not_said_to_have_told_none(seen, provider):
+    provider.script(Reply(raw_usage={"prompt_tokens": -3, "completion_tokens": 5, "total_tokens": 2}))
+    with costspan.run("questions"), costspan.agent("PM"):
+        list(model_of("openai", provider, stream_usage=True).stream(ask("PM")))
+    assert seen.metric("costspan_unreported_calls_total", reason="unknown") == 1
+    summary = costspan.format_summary(seen.runs[0])
+    assert "1 call answered with counts that cannot be (gpt-5-mini in PM)" in summary
+    assert "mend:" not in summary
+
+
 def test_an_abandoned_stream_keeps_what_was_told_and_is_counted_as_unreported(seen, provider, kind):
     provider.script(Reply(text="a b c d e f g h", chunks=8, chunk_delay=0.1), agent="PM")
     stream = model_of(kind, provider).stream(ask("PM"))

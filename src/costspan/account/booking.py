@@ -164,4 +164,5 @@ def _missing_reason(reading: Reading) -> str:
         return "aborted"
     if reading.outcome == "error":
         return "error"
-    return "stream_without_usage" if reading.stream else "unknown"
+    told = any(problem.startswith("invalid_") for problem in reading.problems)  # a usage came, and made no sense
+    return "stream_without_usage" if reading.stream and not told else "unknown"

@@ -20,11 +20,13 @@ _STREAM: Final = "stream_without_usage"
 _ABORTED: Final = "aborted"
 _FAILED: Final = "error"
 _UNSAID: Final = "unknown"
+_ODD: Final = "invalid_"
 _WHY: Final = {
     _STREAM: "streamed without usage",
     _ABORTED: "aborted before the usage came, and billed by the provider all the same",
     _FAILED: "failed and may have been billed; the provider did not tell how much",
     _UNSAID: "answered without usage",
+    _ODD: "answered with counts that cannot be",
 }
 MEND: Final = "; mend: "
 """Between what is wrong and what mends it."""
@@ -135,7 +137,9 @@ def _missing(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
     groups: dict[str, list[Call]] = {}
     for call in calls:
         if call.usage.source == MISSING and not call.cache_hit and not call.refused:
-            groups.setdefault(call.missing_reason or _UNSAID, []).append(call)
+            reason = call.missing_reason or _UNSAID
+            odd = reason == _UNSAID and any(problem.startswith(_ODD) for problem in call.problems)
+            groups.setdefault(_ODD if odd else reason, []).append(call)
     return [
         _line(
             len(found),
