@@ -6,10 +6,12 @@ unreadable, 2 wrong use, 3 no data or unpriced (`check`).
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +19,7 @@ from costspan.errors import CostspanError
 
 COMMANDS = ("demo", "run", "report", "diff", "check", "doctor", "price", "rules", "dashboards", "serve", "history")
 """Modules of this package, in the order in which `--help` lists them."""
+_DISK_TROUBLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def build() -> typer.Typer:
@@ -62,3 +65,14 @@ def main() -> None:
     except CostspanError as error:
         print(f"costspan: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            raise
+        print(f"costspan: the output could not be written ({error.strerror}): it is not whole", file=sys.stderr)
+        _drop_output()
+        sys.exit(1)
+
+
+def _drop_output() -> None:
+    """What still waits for standard output goes nowhere: Python would try again at its end, and complain at length."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
