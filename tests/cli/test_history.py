@@ -171,3 +171,8 @@ def test_a_history_of_an_older_costspan_is_brought_up_to_date_by_asking_it(tmp_p
     store.database.close()
     assert "pipeline" in call(tmp_path / "history.db", "runs").stdout
     assert Database(tmp_path / "history.db", write=False).path.is_file()
+
+
+def test_where_nothing_fits_it_is_said_what_there_is_none_of(path):
+    assert call(path, "runs", "--lone").stderr == "no calls without a run in the history fit\n"
+    assert call(path, "runs", "-q", "nobody").stderr == "no runs in the history fit\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import inspect
 import io
 import os
 import sys
@@ -42,7 +43,18 @@ def build() -> typer.Typer:
 
     for name in COMMANDS:
         importlib.import_module(f"costspan.cli.{name}").register(app)
+    _fill_paragraphs(app)
     return app
+
+
+def _fill_paragraphs(app: typer.Typer) -> None:
+    """Help is wrapped to the terminal's width: the line breaks of a docstring inside a paragraph would stand between."""
+    for command in app.registered_commands:
+        text = inspect.cleandoc(command.help or (command.callback and command.callback.__doc__) or "")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _fill_paragraphs(group.typer_instance)
 
 
 def _version(asked: bool) -> None:

@@ -11,12 +11,12 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    group = typer.Typer(no_args_is_help=True, help="The Grafana dashboards (10 to 13), for a Grafana of your own.")
+    group = typer.Typer(no_args_is_help=True, help="The dashboards, for a Grafana (10 to 13) of your own.")
     app.add_typer(group, name="dashboards")
 
     @group.callback()
     def dashboards() -> None:
-        """The Grafana dashboards (10 to 13), for a Grafana of your own."""
+        """The dashboards, for a Grafana (10 to 13) of your own."""
 
     @group.command("export")
     def export(

@@ -93,7 +93,7 @@ def runs(
     elif found:
         _print_table(found)
     else:
-        print("no runs in the history fit", file=sys.stderr)
+        print(f"no {'calls without a run' if lone else 'runs'} in the history fit", file=sys.stderr)
 
 
 def _cells(row: RunRow) -> dict[str, Any]:

@@ -43,7 +43,12 @@ def report(
         list[str] | None, typer.Argument(metavar="[FILE...]", help="Trace files and run records.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print {runs, totals, groups, problems} as JSON.")] = False,
-    by: Annotated[str | None, typer.Option(help="Group calls instead: any of agent,model,tool,day,workflow,provider.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Group calls: any of agent,model,tool,day,workflow,provider; of the history also hour,service,environment."
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: the groups of --by, else a row for each run.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the runs as one HTML page to this file.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="How many runs are printed in full.")] = RUNS_SHOWN,
