@@ -46,3 +46,7 @@ def test_sums_put_together_are_the_sum_of_all_their_calls():
         whole, parts = total(calls), together(total([call]) for call in calls)
         assert (known_tokens(parts), known_cost(parts)) == (known_tokens(whole), known_cost(whole))
     assert known_tokens(together([Totals(), Totals()])) == "0"
+
+
+def test_no_calls_have_used_no_tokens_and_cost_nothing():
+    assert (known_tokens(Totals()), known_cost(Totals())) == ("0", "$0")

@@ -99,7 +99,7 @@ def marked_tokens(count: int | None, totals: Totals) -> str:
 
 
 def known_cost(totals: Totals) -> str:
-    """Dollars of a sum; `unknown` when no call has a price, nothing where there was no call."""
+    """Dollars of a sum; `unknown` when no call has a price. No calls have cost nothing, as they have used no tokens."""
     return priced(totals.cost_usd, totals.coverage) if totals.calls else "$0"
 
 
