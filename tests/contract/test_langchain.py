@@ -16,7 +16,7 @@ from fault_injection import HIT, functions_of, sabotage
 from langchain_odd_calls import outcome
 from sdk_cases import collect, open_units
 
-MODULES = ("langchain", "langchain_context", "langchain_answer", "langchain_names", "answer", "spans")
+MODULES = ("langchain", "langchain_context", "langchain_entry", "langchain_answer", "langchain_names", "answer", "spans")
 CASES = langchain_odd_calls.CASES | langchain_odd_programs.CASES
 SOME = (
     "usage is null", "a stream as usual", "an async stream as usual", "a stream that is left", "a call cancelled after 3 steps",

@@ -19,9 +19,10 @@ from costspan import conventions as c
 from costspan import guard
 from costspan.instrument import answer, langchain_answer, langchain_context, langchain_names
 from costspan.instrument.heard import Heard, of_messages
+from costspan.instrument.langchain_entry import Entry, context_inside, unit_around
 from costspan.instrument.patch import Patches
 from costspan.instrument.request_hash import message_hash
-from costspan.instrument.spans import SWITCH, Unit, current
+from costspan.instrument.spans import SWITCH
 from costspan.records import AGENT, CALL, RUN, TOOL
 
 if TYPE_CHECKING:
@@ -34,21 +35,6 @@ if TYPE_CHECKING:
 
 ENTRIES_MAX: Final = 50_000
 """Open runs that are tracked; beyond it the oldest is ended as abandoned."""
-
-
-class Entry:
-    """One open LangChain run: its unit, or what a unit would need should a call be made inside it."""
-
-    __slots__ = ("first_token_ns", "heard", "lazy", "parent", "run_id", "started_ns", "unit")
-
-    def __init__(self, run_id: UUID | None, parent: Entry | None) -> None:
-        self.run_id = run_id
-        self.parent = parent
-        self.unit: Unit | None = None
-        self.lazy: tuple[str, str | None] | None = None
-        self.started_ns = 0
-        self.first_token_ns = 0
-        self.heard: Heard | None = None
 
 
 class Handler(BaseCallbackHandler):
@@ -89,31 +75,26 @@ class Handler(BaseCallbackHandler):
             return None
         if entry.unit is None and entry.lazy is not None:
             kind, name = entry.lazy
-            entry.unit = spans.open(kind, name, context=self._materialise(entry.parent, spans), started_ns=entry.started_ns)
+            entry.unit = spans.open(kind, name, context=self._outside(entry, spans), started_ns=entry.started_ns)
         if entry.unit is not None:
             return entry.unit.context
-        return self._materialise(entry.parent, spans)
+        return self._outside(entry, spans)
+
+    def _outside(self, entry: Entry, spans: Spans) -> Context | None:
+        """The context that `entry` began in."""
+        return entry.around if entry.around is not None else self._materialise(entry.parent, spans)
 
     def context_of(self, run_id: UUID | None) -> Context | None:
         """The Context that a run's own code should see; None when the run is unknown."""
         entry = self._parent(run_id)
-        while entry is not None and entry.unit is None:
-            entry = entry.parent
-        return None if entry is None or entry.unit is None else entry.unit.context
-
-    def unit_around(self, parent: Entry | None) -> Unit | None:
-        """The unit that a new run would be inside of, if it were opened now."""
-        entry = parent
-        while entry is not None and entry.unit is None:
-            entry = entry.parent
-        return entry.unit if entry is not None else current()
+        return None if entry is None else context_inside(entry)
 
     def _open(self, entry: Entry, kind: str, name: str | None, attributes: dict[str, Any]) -> None:
         spans = SWITCH.spans
         if spans is None or entry.run_id is None:
             return
         entry.unit = spans.open(
-            kind, name, context=self._materialise(entry.parent, spans), attributes=attributes, started_ns=entry.started_ns
+            kind, name, context=self._outside(entry, spans), attributes=attributes, started_ns=entry.started_ns
         )
         self._remember(entry.run_id, entry)
 
@@ -150,11 +131,12 @@ class Handler(BaseCallbackHandler):
     ) -> None:
         if SWITCH.spans is None:
             return
-        parent = self._parent(parent_run_id)
-        entry = Entry(run_id, parent)
+        entry = Entry(run_id, self._parent(parent_run_id))
         entry.started_ns = time.time_ns()
         told = metadata or {}
-        what = langchain_names.chain(name, told, tags or (), self.unit_around(parent), parent is None)
+        around, inherited = unit_around(entry), entry.named
+        entry.named = langchain_names.named_agent(told) or inherited
+        what = langchain_names.chain(name, told, tags or (), around, entry.parent is None, inherited)
         if what is None:
             self._remember(run_id, entry)
         elif what.lazy:
@@ -254,8 +236,8 @@ class Handler(BaseCallbackHandler):
         if spans is None:
             return
         entry = Entry(run_id, self._parent(parent_run_id))
-        around = self._materialise(entry.parent, spans)
-        unit = self.unit_around(entry.parent)
+        around = self._outside(entry, spans)
+        unit = unit_around(entry)
         if unit is None or unit.owner.agent is None:
             agent = langchain_names.agent_of(metadata, unit)
             if agent:

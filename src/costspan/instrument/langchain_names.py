@@ -10,9 +10,10 @@ import functools
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from costspan import guard
 from costspan.instrument.patch import Point
 from costspan.normalise.model_id import canonical_provider
-from costspan.normalise.owner_langchain import PLUMBING, owner_from_metadata
+from costspan.normalise.owner_langchain import AGENT_KEYS, PLUMBING, is_plumbing, owner_from_metadata
 from costspan.records import AGENT, RUN, STEP, TOOL
 
 if TYPE_CHECKING:
@@ -20,12 +21,22 @@ if TYPE_CHECKING:
 
     from costspan.instrument.spans import Unit
 
-_GRAPH_NAME: Final[ContextVar[str | None]] = ContextVar("costspan.graph_name", default=None)
+_ANNOUNCED: Final[ContextVar[Graph | None]] = ContextVar("costspan.graph", default=None)
+"""The graph that LangGraph has just asked for its name: the next chain that starts here is its run."""
 _CONTROL_FLOW: Final = frozenset({"GraphInterrupt", "GraphBubbleUp", "ParentCommand", "NodeInterrupt", "GraphDrained"})
 _OWNER_KEYS: Final = frozenset({"lc_agent_name", "agent_name", "langgraph_node", "langgraph_checkpoint_ns", "checkpoint_ns"})
 """Where `owner_from_metadata` looks: a lone call has none of them."""
 _NODE_TAG: Final = "graph:step:"
+_UNNAMED_GRAPH: Final = "LangGraph"
+_HOOKS: Final = frozenset({"pre_model_hook", "post_model_hook"})
 _ANONYMOUS: Final = ("Runnable", "LangGraph", "ChannelWrite", "Branch", "_", "seq:")
+
+
+class Graph(NamedTuple):
+    """What a compiled graph says of itself: its name, and that of the agent that it is."""
+
+    name: str
+    agent: str | None
 
 
 class Chain(NamedTuple):
@@ -37,28 +48,47 @@ class Chain(NamedTuple):
 
 
 def chain(
-    name: str | None, metadata: Mapping[str, Any], tags: Sequence[str], around: Unit | None, outermost: bool
+    name: str | None,
+    metadata: Mapping[str, Any],
+    tags: Sequence[str],
+    around: Unit | None,
+    outermost: bool,
+    inherited: str | None = None,
 ) -> Chain | None:
     """The unit that a chain run opens; None when it is plumbing and only passes its parent on.
 
-    In order of evidence: a named agent (`create_agent(name=…)`, or `agent_name` in the metadata) that is not the one we
-    are in already; a graph node; the outermost run of all; a chain that somebody named.
+    In order of evidence: a graph that is an agent by its own word; a named agent (`create_agent(name=…)`, or `agent_name` in
+    the metadata) that is not the one we are in already, and not `inherited`, which is what the chain around this one was
+    told: a config that is handed on takes its metadata along, into other agents too; a graph node; the outermost run of
+    all; a chain that somebody named.
     """
-    agent = _named_agent(metadata)
-    if agent is not None and _begins_agent(agent, name, around):
+    graph = _announced()
+    agent = named_agent(metadata)
+    if graph is not None and graph.agent is not None and graph.name == name:
+        if _begins_agent(graph.agent, name, around):
+            return Chain(AGENT, graph.agent)
+    elif agent is not None and (agent != inherited or name == agent) and _begins_agent(agent, name, around):
         return Chain(AGENT, agent)
     node = metadata.get("langgraph_node")
     if node and name == node and any(tag.startswith(_NODE_TAG) for tag in tags):
         return _node(metadata, agent, around)
     if outermost and around is None:
-        return Chain(RUN, _workflow(name, metadata))
+        return Chain(RUN, _workflow(name, metadata, graph))
     if name and not outermost and not name.startswith(_ANONYMOUS) and not _is_inside(agent, around):
         return None if _is_sub_graph(name, node, around) else Chain(STEP, name, lazy=True)
     return None
 
 
-def _named_agent(metadata: Mapping[str, Any]) -> str | None:
-    for key in ("lc_agent_name", "agent_name"):
+def _announced() -> Graph | None:
+    graph = _ANNOUNCED.get()
+    if graph is not None:
+        _ANNOUNCED.set(None)
+    return graph
+
+
+def named_agent(metadata: Mapping[str, Any]) -> str | None:
+    """The agent that somebody named on purpose."""
+    for key in AGENT_KEYS:
         value = metadata.get(key)
         if isinstance(value, str) and value:
             return value
@@ -89,9 +119,9 @@ def _node(metadata: Mapping[str, Any], agent: str | None, around: Unit | None) -
     return Chain(STEP, step)
 
 
-def _workflow(name: str | None, metadata: Mapping[str, Any]) -> str | None:
+def _workflow(name: str | None, metadata: Mapping[str, Any], graph: Graph | None) -> str | None:
     if metadata.get("ls_integration") or metadata.get("langgraph_version"):
-        return _GRAPH_NAME.get() or "LangGraph"
+        return _UNNAMED_GRAPH if graph is None else graph.name
     return name if name is not None and name.startswith("Runnable") and name.isidentifier() else None
 
 
@@ -139,9 +169,23 @@ def points() -> list[Point]:
         @functools.wraps(original)
         def get_name(self: Any, *args: Any, **kwargs: Any) -> Any:
             found = original(self, *args, **kwargs)
-            _GRAPH_NAME.set(found if isinstance(found, str) else None)
+            _announce(self, found)
             return found
 
         return get_name
 
     return [Point("langgraph.pregel", "Pregel.get_name", wrap)]
+
+
+@guard.guarded("langchain.graph_name")
+def _announce(graph: Any, name: Any) -> None:
+    _ANNOUNCED.set(Graph(name, _own_agent(graph, name)) if isinstance(name, str) and name else None)
+
+
+def _own_agent(graph: Any, name: str) -> str | None:
+    """The agent that a graph is: named in its own config, or a prebuilt agent (nothing but its plumbing) with a name."""
+    config = getattr(graph, "config", None)
+    found = named_agent((config or {}).get("metadata") or {})
+    if found is not None or name == _UNNAMED_GRAPH:
+        return found
+    return name if all(is_plumbing(node) or node in _HOOKS for node in graph.nodes) else None
