@@ -71,7 +71,7 @@ class Pipeline:
         node = parent if isinstance(parent, Node) else None
         unit.state = self.ledger.open(unit.kind, unit.name, node, None if node is not None else self._run(unit))
         if unit.kind == TOOL:
-            self.meters.known_tool(unit.owner.agent, unit.name)
+            self.meters.known_tool(unit.acting.agent, unit.name)
         if node is None or unit.kind in _NAMES_WORKFLOW:
             self.meters.known_workflow(unit.owner.workflow)
 
@@ -103,7 +103,7 @@ class Pipeline:
                     self.settling.scope_ended(record, reading)
                 self.ledger.keep(node.run, record, reading)
         if node.kind == TOOL or node.parent is None:
-            self._scope_ended(node, unit.owner, _end_of_unit(unit, ended_ns))
+            self._scope_ended(node, unit.acting, _end_of_unit(unit, ended_ns))
         return node_attributes(node)
 
     def _call_closing(self, unit: Unit, node: Node | None, ended_ns: int) -> Mapping[str, str | int | float | bool]:

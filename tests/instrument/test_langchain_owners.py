@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from typing import Any
 
+import openai
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
@@ -16,6 +17,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 import costspan
+from costspan.instrument.owners import carrier
 from costspan.testing import Reply, billed
 
 GO = {"messages": [HumanMessage("go")]}
@@ -138,6 +140,7 @@ def test_calls_inside_a_tool_of_the_hosts_in_a_node_are_nested_in_it(seen, provi
     graph_of(PM=node(lookup)).invoke(GO)
     agrees(seen, provider)
     assert [(each.name, each.nested.calls, each.agents) for each in seen.runs[0].tools] == [("lookup", 1, ("PM",))]
+    assert seen.metric("costspan_tool_calls_total", tool="lookup", agent="PM") == 1
 
 
 def test_a_step_that_opened_late_is_no_wall_around_an_agent_of_the_hosts(seen, provider, model):
@@ -199,3 +202,21 @@ def test_a_named_agent_in_a_node_of_another_name_goes_by_its_own(seen, provider,
     writer = kind(model, "writer")
     graph_of(first=kind(model, "planner"), second=node(lambda: writer.invoke(GO))).invoke(GO)
     agrees(seen, provider)
+
+
+# --- calls that LangChain does not know -----------------------------------------------------------------------
+def test_the_clients_own_calls_in_a_node_have_its_name_in_metrics_and_record(seen, provider, model):
+    client = openai.OpenAI(base_url=provider.openai_url, api_key="none")
+
+    def own(name):
+        client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": f"[[agent:{name}]] hi"}])
+
+    team = graph_of(Dev=node(lambda: own("Dev")), QA=node(lambda: model.invoke(ask("QA"))))
+    graph_of(PM=node(lambda: own("PM")), team=team).invoke(GO)
+    agrees(seen, provider)
+
+
+def test_what_a_node_sends_to_another_process_goes_by_its_name(seen, provider):
+    sent = []
+    graph_of(PM=node(lambda: sent.append(carrier()))).invoke(GO)
+    assert "agent=PM" in sent[0]["costspan-owner"]

@@ -75,7 +75,8 @@ def chain(
     if outermost and around is None:
         return Chain(RUN, _workflow(name, metadata, graph))
     if name and not outermost and not name.startswith(_ANONYMOUS) and not _is_inside(agent, around):
-        return None if _is_sub_graph(name, node, around) else Chain(STEP, name, lazy=True)
+        inside = graph is not None and graph.name == name and _is_in_node(node, around)
+        return None if inside else Chain(STEP, name, lazy=True)
     return None
 
 
@@ -106,9 +107,9 @@ def _is_inside(agent: str | None, around: Unit | None) -> bool:
     return agent is not None and around is not None and around.kind == AGENT
 
 
-def _is_sub_graph(name: str, node: object, around: Unit | None) -> bool:
+def _is_in_node(node: object, around: Unit | None) -> bool:
     """A graph that a node runs is that node's execution, and its own nodes say so: `team/writer`."""
-    return node is not None and around is not None and around.kind == STEP and name == _GRAPH_NAME.get()
+    return node is not None and around is not None and around.kind == STEP
 
 
 def _node(metadata: Mapping[str, Any], agent: str | None, around: Unit | None) -> Chain | None:

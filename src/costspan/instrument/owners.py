@@ -44,8 +44,8 @@ class OwnerPropagator(TextMapPropagator):
         """Put the owner of what runs in `context` into a carrier; nothing where there is none."""
         with guard.Guard("owners.inject"):
             unit = (otel_context.get_current() if context is None else context).get(UNIT)
-            if isinstance(unit, Unit) and unit.owner != NOBODY:
-                setter.set(carrier, HEADER, encode(unit.owner))
+            if isinstance(unit, Unit) and unit.acting != NOBODY:
+                setter.set(carrier, HEADER, encode(unit.acting))
 
     def extract(self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter) -> Context:
         """The context in which new units, and calls, belong to the owner that a carrier names."""

@@ -49,8 +49,8 @@ class Unit:
     """One open span of ours: what it is, whose it is, and the Context that makes it current."""
 
     __slots__ = (
-        "__weakref__", "attributes", "context", "kind", "late", "name", "owner", "parent", "run_id", "span", "started_ns",
-        "state", "told",
+        "__weakref__", "acts_as", "attributes", "context", "kind", "late", "name", "owner", "parent", "run_id", "span",
+        "started_ns", "state", "told",
     )  # fmt: skip
 
     def __init__(self, kind: str, name: str | None, parent: Unit | None, attributes: dict[str, AttributeValue]) -> None:
@@ -65,11 +65,19 @@ class Unit:
         # What begins inside another process's unit is a part of its run, with a record of its own.
         self.run_id: str = os.urandom(16).hex() if parent is None or parent.kind == REMOTE else parent.run_id
         self.owner: Owner = NOBODY
+        self.acts_as: str | None = None if parent is None else parent.acts_as
+        """Who makes the calls in here that no agent encloses: a plain graph node acts as one, under its name in the code."""
         self.state: object = None
         self.told: list[Deposit] | None = None
         """On a framework's call, a list: an SDK's request inside it leaves what it knows here and opens no span."""
         self.span: Span
         self.context: Context
+
+    @property
+    def acting(self) -> Owner:
+        """The owner of what happens in here: with who acts as the agent, where none is around."""
+        owner = self.owner
+        return owner if owner.agent is not None or self.acts_as is None else owner._replace(agent=self.acts_as)
 
     def leave(self, deposit: Deposit) -> bool:
         """Leave a deposit here; False when this call takes none, or no more. Safe against `take` in another thread."""
@@ -128,11 +136,6 @@ class Desk(Protocol):
         """A unit is about to end; the answer is written on its span. `unit.attributes` is complete."""
 
 
-def owner_within(unit: Unit | None) -> Owner:
-    """The owner of whatever runs inside `unit`: an agent starts afresh, a tool and a step are noted inside it."""
-    return NOBODY if unit is None else unit.owner
-
-
 @lru_cache(maxsize=4096)
 def owner_of(kind: str, name: str | None, outer: Owner) -> Owner:
     """The owner of what runs inside a unit of this kind and name that is itself inside `outer`."""
@@ -157,9 +160,13 @@ _NAME_ATTRIBUTE: Final = {RUN: c.WORKFLOW_NAME, AGENT: c.AGENT_NAME, TOOL: c.TOO
 def _begin_call(unit: Unit, base: Context) -> str:
     """The owner of a call, its attributes and the title of its span."""
     attrs, late, outer = unit.attributes, unit.late, NOBODY if unit.parent is None else unit.parent.owner
-    if outer.agent is None and c.AGENT_NAME in attrs:
+    if outer.agent is None:
         # A caller may know better than the enclosing spans (a plain graph node that makes calls acts as an agent).
-        outer = outer._replace(agent=str(attrs[c.AGENT_NAME]) or None)
+        named = attrs.get(c.AGENT_NAME)
+        if named is not None:
+            outer = outer._replace(agent=str(named) or None)
+        elif unit.parent is not None:
+            outer = unit.parent.acting
     unit.owner = outer
     late[c.KIND] = CALL
     late[c.RUN_ID] = unit.run_id

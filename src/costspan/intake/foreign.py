@@ -73,7 +73,7 @@ class Foreign:
         self._expire()
         around = self._live.get((record.trace_id, record.parent_id))
         if around is None and unit is not None:
-            around = _Live(unit.state if isinstance(unit.state, Node) else None, None, unit.owner)
+            around = _Live(unit.state if isinstance(unit.state, Node) else None, None, unit.acting)
         reading = read(record)
         self._settling.started(record, reading, may_be_call=True)
         place = self._enter(around or _Live(None, None, NOBODY), record, reading)
