@@ -12,7 +12,9 @@ import pytest
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
@@ -440,6 +442,23 @@ def test_usage_that_is_asked_for_is_hidden_in_langchains_streams_too(provider):
         assert all(chunk.usage_metadata is None for chunk in chunks)
         agrees(seen, provider, agents=False)
         assert seen.metric("costspan_unreported_calls_total") == 0
+
+
+def test_the_loops_end_closes_an_async_stream_once(seen, caplog):
+    class Slow(AsyncCallbackHandler):
+        async def on_llm_error(self, *args, **more):
+            await asyncio.sleep(0.01)
+
+    fake = GenericFakeChatModel(messages=iter(["one two three"]), callbacks=[Slow()])
+    kept = []
+
+    async def look():
+        kept.append(fake.astream("x"))
+        await anext(kept[0])
+
+    asyncio.run(look())
+    assert not caplog.records
+    assert seen.metric("costspan_calls_total", outcome="cancelled") == 1
 
 
 async def test_a_cancelled_call_ends_its_span(seen, provider, kind):

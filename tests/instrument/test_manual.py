@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import costspan
+from costspan.instrument.spans import current
 from costspan.records import ESTIMATED, MISSING, Usage
 from costspan.report.console import render
 from costspan.report.run_json import schema, to_record
@@ -127,6 +129,71 @@ async def test_async_generators_work_and_end_when_closed(seen):
     await generator.aclose()
     assert seen.tokens(agent="stream") == 110
     assert any(span.name == "invoke_agent stream" for span in seen.spans)
+
+
+def test_what_a_generator_spends_while_it_is_closed_is_its_own(seen):
+    @costspan.agent("stream")
+    def chunks():
+        try:
+            yield spend(100)
+        finally:
+            spend(10)
+
+    generator = chunks()
+    next(generator)
+    generator.close()
+    assert seen.tokens(agent="stream") == seen.tokens() == 121
+
+
+async def test_what_an_async_generator_spends_while_it_is_closed_is_its_own(seen):
+    @costspan.agent("stream")
+    async def chunks():
+        try:
+            yield spend(100)
+        finally:
+            await asyncio.sleep(0)
+            spend(10)
+
+    generator = chunks()
+    await anext(generator)
+    await generator.aclose()
+    assert seen.tokens(agent="stream") == seen.tokens() == 121
+
+
+def test_the_loops_end_closes_an_async_generator_once(seen, caplog):
+    closed = []
+
+    @costspan.agent("stream")
+    async def chunks():
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0.01)
+            closed.append(current().name)
+
+    generator = chunks()
+
+    async def look():
+        await anext(generator)
+
+    asyncio.run(look())
+    assert closed == ["stream"]
+    assert not caplog.records
+    assert [span.name for span in seen.spans] == ["invoke_agent stream"]
+
+
+def test_a_step_of_an_async_generator_that_is_closed_in_another_context_is_detached_there_only(seen, caplog):
+    @costspan.agent("stream")
+    async def chunks():
+        await asyncio.sleep(0)
+        yield 1
+
+    step = chunks().asend(None)
+    contextvars.copy_context().run(step.send, None)  # as a task does, which has a context of its own
+    with pytest.raises(GeneratorExit):
+        step.throw(GeneratorExit())  # as the collector does with a task whose loop is gone
+    assert [span.name for span in seen.spans] == ["invoke_agent stream"]
+    assert not caplog.records
 
 
 def test_the_hosts_exception_passes_unchanged_and_marks_the_span(seen):

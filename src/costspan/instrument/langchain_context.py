@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 
 from costspan import guard
+from costspan.instrument.generators import first_step
 from costspan.instrument.patch import Point
 from costspan.instrument.spans import FIRST_STEP
 
@@ -266,7 +267,7 @@ def _wrap_astream(original: Any) -> Any:
         steps = original(self, *args, **kwargs)
         begun = _begin_step()
         try:
-            first = await anext(steps)
+            first = await first_step(steps)
         except StopAsyncIteration:
             return
         finally:
@@ -309,7 +310,7 @@ def _wrap_async_events(handler: Handler, original: Any) -> Any:
         steps = original(self, *args, **kwargs)
         attached = _attach(handler, args, kwargs)
         try:
-            first = await anext(steps)
+            first = await first_step(steps)
         except StopAsyncIteration:
             return
         finally:

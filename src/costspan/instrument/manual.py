@@ -25,6 +25,7 @@ from opentelemetry import context as otel_context
 from costspan import conventions as c
 from costspan import guard
 from costspan.instrument import answer
+from costspan.instrument.generators import first_step
 from costspan.instrument.spans import SWITCH, Unit, current
 from costspan.normalise.extracted import COUNT_MAX
 from costspan.normalise.model_id import canonical_provider
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _OPEN: Final[ContextVar[tuple[tuple[Scope, Unit, object], ...]]] = ContextVar("costspan.open_scopes", default=())
+_STEP: Final[ContextVar[object]] = ContextVar("costspan.generator_step", default=None)
+"""The token of the innermost step of a generator that is running."""
 
 
 class Scope:
@@ -120,26 +123,33 @@ class Scope:
 class _Steps:
     """The span of a generator: open from the first step to the end, current only while a step runs."""
 
-    __slots__ = ("scope", "unit")
+    __slots__ = ("_before", "_token", "scope", "unit")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.unit: Unit | None = None
+        self._token: object = None
+        self._before: object = None
 
-    def attach(self) -> object:
+    def __enter__(self) -> None:
         """Make the span current for one step; the first step opens it."""
         with guard.Guard("manual.generator"):
             spans = SWITCH.spans
             if self.unit is None and spans is not None:
                 self.unit = spans.open(self.scope.kind, self.scope.name)
             if self.unit is not None:
-                return otel_context.attach(self.unit.context)
-        return None
+                self._before = _STEP.get()
+                self._token = otel_context.attach(self.unit.context)
+                _STEP.set(self._token)
 
-    @staticmethod
-    def detach(token: object) -> None:
-        if token is not None:
-            otel_context.detach(token)  # type: ignore[arg-type]
+    def __exit__(self, *error: object) -> None:
+        """Not current any more; nothing to do where a coroutine is closed in another context than the one it ran in."""
+        with guard.Guard("manual.generator"):
+            token, self._token = self._token, None
+            before, self._before = self._before, None
+            if token is not None and _STEP.get() is token:
+                _STEP.set(before)
+                otel_context.detach(token)  # type: ignore[arg-type]
 
     def close(self, error: BaseException | None) -> None:
         """End the span, once."""
@@ -157,18 +167,17 @@ def _wrap_generator(scope: Scope, function: Callable[..., Any]) -> Callable[...,
         advance: Callable[[], Any] = functools.partial(next, generator)
         try:
             while True:
-                token = steps.attach()
                 try:
-                    value = advance()
+                    with steps:
+                        value = advance()
                 except StopIteration as stop:
                     steps.close(None)
                     return stop.value
-                finally:
-                    steps.detach(token)
                 try:
                     sent = yield value
                 except GeneratorExit:
-                    generator.close()
+                    with steps:
+                        generator.close()
                     raise
                 except BaseException as error:  # noqa: BLE001 - handed on to the generator, as `yield from` does
                     advance = functools.partial(generator.throw, error)
@@ -186,21 +195,20 @@ def _wrap_async_generator(scope: Scope, function: Callable[..., Any]) -> Callabl
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         steps = _Steps(scope)
         generator = function(*args, **kwargs)
-        advance: Callable[[], Any] = generator.__anext__
+        advance: Callable[[], Any] = functools.partial(first_step, generator)
         try:
             while True:
-                token = steps.attach()
                 try:
-                    value = await advance()
+                    with steps:
+                        value = await advance()
                 except StopAsyncIteration:
                     steps.close(None)
                     return
-                finally:
-                    steps.detach(token)
                 try:
                     sent = yield value
                 except GeneratorExit:
-                    await generator.aclose()
+                    with steps:
+                        await generator.aclose()
                     raise
                 except BaseException as error:  # noqa: BLE001 - handed on to the generator
                     advance = functools.partial(generator.athrow, error)
