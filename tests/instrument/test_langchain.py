@@ -12,7 +12,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import HumanMessage
@@ -25,6 +25,7 @@ from langgraph.graph.message import add_messages
 from pydantic import BaseModel
 
 import costspan
+from costspan.instrument.spans import SWITCH
 from costspan.testing import Reply, billed, measure
 
 KINDS = ("openai", "responses", "anthropic")
@@ -471,6 +472,44 @@ async def test_a_cancelled_call_ends_its_span(seen, provider, kind):
     (span,) = seen.spans
     assert span.attributes["error.type"].endswith("CancelledError")
     assert seen.metric("costspan_calls_total", outcome="cancelled") == 1
+
+
+def test_of_several_prompts_those_answered_before_one_failed_are_counted(seen, provider, kind):
+    provider.script(Reply(text="fine"), Reply(status=500), agent="PM")
+    with pytest.raises(Exception, match="500"):
+        model_of(kind, provider, max_retries=0).generate([ask("PM")] * 3)
+    assert len(provider.log) == 2
+    assert not SWITCH.spans.open_units()
+    agrees(seen, provider, agents=False)
+    outcomes = [seen.metric("costspan_calls_total", outcome=each) for each in ("ok", "error", "cancelled")]
+    assert outcomes == [1, 1, 1]  # the third was never asked for
+    assert seen.metric("costspan_unreported_calls_total") == 0
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("event", ["on_chat_model_start", "on_llm_end", "on_llm_error"])
+async def test_a_callback_of_the_hosts_that_raises_leaves_no_call_open(seen, provider, kind, event, how):
+    def stop(*args, **more):
+        raise ZeroDivisionError
+
+    guards = type("Guard", (BaseCallbackHandler,), {"raise_error": True, event: stop})()
+    model = model_of(kind, provider, max_retries=0, callbacks=[guards])
+    if event == "on_llm_error":
+        provider.script(Reply(status=400), agent="PM")
+    with pytest.raises(ZeroDivisionError):
+        if how == "invoke":
+            model.invoke(ask("PM"))
+        elif how == "ainvoke":
+            await model.ainvoke(ask("PM"))
+        elif how == "stream":
+            list(model.stream(ask("PM")))
+        else:
+            assert [chunk async for chunk in model.astream(ask("PM"))]
+    assert not SWITCH.spans.open_units()
+    agrees(seen, provider, agents=False)
+    assert seen.metric("costspan_unreported_calls_total") == 0
+    if event == "on_llm_end":
+        assert seen.metric("costspan_calls_total", outcome="ok") == 1
 
 
 class Answer(BaseModel):

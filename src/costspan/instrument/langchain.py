@@ -23,7 +23,7 @@ from costspan.instrument.langchain_entry import Entry, context_inside, unit_arou
 from costspan.instrument.patch import Patches
 from costspan.instrument.request_hash import message_hash
 from costspan.instrument.spans import SWITCH
-from costspan.records import AGENT, CALL, RUN, TOOL
+from costspan.records import AGENT, CALL, MISSING, RUN, TOOL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +87,13 @@ class Handler(BaseCallbackHandler):
     def context_of(self, run_id: UUID | None) -> Context | None:
         """The Context that a run's own code should see; None when the run is unknown."""
         entry = self._parent(run_id)
+        return None if entry is None else context_inside(entry)
+
+    def asked(self, run_id: UUID | None) -> Context | None:
+        """The same for a call whose model is asked now."""
+        entry = self._parent(run_id)
+        if entry is not None:
+            entry.asked = True
         return None if entry is None else context_inside(entry)
 
     def _open(self, entry: Entry, kind: str, name: str | None, attributes: dict[str, Any]) -> None:
@@ -283,6 +290,22 @@ class Handler(BaseCallbackHandler):
         if entry is not None:
             found = langchain_answer.after_error(kwargs.get("response"), error, streamed=bool(entry.first_token_ns))
             self._close(run_id, self._stream_attributes(entry) | found, error)
+
+    @guard.guarded("langchain.left_open")
+    def left_open(self, run_id: UUID, error: BaseException) -> None:
+        """A call that LangChain goes away from without telling its end: another one of several prompts failed, or a callback
+        of the host's. What it was told counts; a call whose model was not asked yet costs nothing."""
+        entry = self.entries.get(run_id)
+        if entry is None or entry.unit is None:
+            return
+        if not (entry.asked or entry.first_token_ns or entry.unit.told):
+            self._close(run_id, {c.MISSING_REASON: c.NOT_SENT}, GeneratorExit())
+            return
+        found = self._stream_attributes(entry) | answer.with_deposits(entry.unit, {})
+        if found.get(c.USAGE_SOURCE, MISSING) != MISSING:
+            self._close(run_id, found, None)
+        else:
+            self._close(run_id, found | langchain_answer.after_error(None, error, streamed=bool(entry.first_token_ns)), error)
 
     @staticmethod
     def _stream_attributes(entry: Entry) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from costspan.instrument.patch import Point
 from costspan.instrument.spans import FIRST_STEP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextvars import Token
     from uuid import UUID
 
     from opentelemetry.context import Context
@@ -27,18 +29,18 @@ if TYPE_CHECKING:
     from costspan.instrument.langchain import Handler
     from costspan.instrument.spans import Unit
 
-_STREAM: Final[ContextVar[list[object] | None]] = ContextVar("costspan.stream_step", default=None)
-"""While the first step of a stream runs: where the callback leaves the token of the context that it attached."""
+_STREAM: Final[ContextVar[_FirstStep | None]] = ContextVar("costspan.stream_step", default=None)
+"""The first step of a stream that is running: where the callback leaves the token of the context that it attached."""
 
 
 _ATTACHED: Final[ContextVar[_Attached | None]] = ContextVar("costspan.attached", default=None)
 """The innermost context that is attached around a provider's request."""
 _STARTED: Final[ContextVar[list[UUID] | None]] = ContextVar("costspan.started_calls", default=None)
-"""While an `agenerate` runs: the calls that it has started."""
+"""While a model generates, or takes the first step of a stream: the calls that it has started."""
 
 
 def note_start(run_id: UUID) -> None:
-    """Called when a call opens, so that a cancelled `agenerate` knows what it left open."""
+    """Called when a call opens, so that whoever has started it knows what is left open."""
     started = _STARTED.get()
     if started is not None:
         started.append(run_id)
@@ -46,9 +48,9 @@ def note_start(run_id: UUID) -> None:
 
 def enter_stream(unit: Unit) -> None:
     """Called when a call opens: attach it if that happens inside the first step of a stream, which will detach it."""
-    slot = _STREAM.get()
-    if slot is not None and not slot:
-        slot.append(otel_context.attach(unit.context))
+    step = _STREAM.get()
+    if step is not None and step.token is None:
+        step.token = otel_context.attach(unit.context)
         FIRST_STEP.set(unit)
 
 
@@ -66,14 +68,15 @@ def points(handler: Handler) -> list[Point]:
         Point("langgraph._internal._runnable", "set_config_context", contexts),
         Point(chat, "BaseChatModel._generate_with_cache", functools.partial(_wrap_generate, handler)),
         Point(chat, "BaseChatModel._agenerate_with_cache", functools.partial(_wrap_agenerate, handler)),
+        Point(chat, "BaseChatModel.generate", functools.partial(_wrap_sequence, handler)),
         Point(chat, "BaseChatModel.agenerate", functools.partial(_wrap_gather, handler)),
         Point(llms, "BaseLLM.agenerate", functools.partial(_wrap_gather, handler)),
         Point(llms, "BaseLLM._generate_helper", functools.partial(_wrap_generate, handler)),
         Point(llms, "BaseLLM._agenerate_helper", functools.partial(_wrap_agenerate, handler)),
-        Point(chat, "BaseChatModel.stream", _wrap_stream),
-        Point(chat, "BaseChatModel.astream", _wrap_astream),
-        Point(llms, "BaseLLM.stream", _wrap_stream),
-        Point(llms, "BaseLLM.astream", _wrap_astream),
+        Point(chat, "BaseChatModel.stream", functools.partial(_wrap_stream, handler)),
+        Point(chat, "BaseChatModel.astream", functools.partial(_wrap_astream, handler)),
+        Point(llms, "BaseLLM.stream", functools.partial(_wrap_stream, handler)),
+        Point(llms, "BaseLLM.astream", functools.partial(_wrap_astream, handler)),
         Point(chat, "BaseChatModel._iter_v2_events", functools.partial(_wrap_events, handler)),
         Point(chat, "BaseChatModel._aiter_v2_events", functools.partial(_wrap_async_events, handler)),
     ]
@@ -164,7 +167,7 @@ class _Attached:
 
 @guard.guarded("langchain.attach")
 def _attach(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Attached | None:
-    context = handler.context_of(getattr(_run_manager(args, kwargs), "run_id", None))
+    context = handler.asked(getattr(_run_manager(args, kwargs), "run_id", None))
     return None if context is None else _Attached(context)
 
 
@@ -200,6 +203,36 @@ def _wrap_agenerate(handler: Handler, original: Any) -> Any:
     return _agenerate_with_cache
 
 
+@guard.guarded("langchain.leave")
+def _leave(handler: Handler, started: Sequence[UUID], error: BaseException) -> None:
+    """End the calls that LangChain has left open, having started them: cancelled, or failed by a callback of the host's."""
+    for run_id in started:
+        if isinstance(error, Exception):
+            handler.left_open(run_id, error)
+        else:
+            handler.on_llm_error(error, run_id=run_id)
+
+
+def _wrap_sequence(handler: Handler, original: Any) -> Any:
+    """LangChain tells the end of several prompts' answers when it has the last one, so of none where one fails."""
+
+    @functools.wraps(original)
+    def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        started: list[UUID] = []
+        before = _STARTED.get()
+        _STARTED.set(started)
+        try:
+            return original(self, *args, **kwargs)
+        except BaseException as error:
+            for run_id in started:
+                handler.left_open(run_id, error)
+            raise
+        finally:
+            _STARTED.set(before)
+
+    return generate
+
+
 def _wrap_gather(handler: Handler, original: Any) -> Any:
     """LangChain tells no callback when a task is cancelled inside `agenerate`, or before its work has begun."""
 
@@ -211,9 +244,7 @@ def _wrap_gather(handler: Handler, original: Any) -> Any:
         try:
             return await original(self, *args, **kwargs)
         except BaseException as error:
-            if not isinstance(error, Exception):
-                for run_id in started:
-                    handler.on_llm_error(error, run_id=run_id)
+            _leave(handler, started, error)
             raise
         finally:
             # Not `reset`: a coroutine may be closed in another context, where that raises.
@@ -222,62 +253,80 @@ def _wrap_gather(handler: Handler, original: Any) -> Any:
     return agenerate
 
 
+class _FirstStep:
+    """What is current in a stream's first step, and how it was before."""
+
+    __slots__ = ("before", "outer", "started", "token")
+
+    def __init__(self) -> None:
+        self.before, self.outer = _STREAM.get(), _STARTED.get()
+        self.started: list[UUID] = []
+        self.token: Token[Context] | None = None
+        _STREAM.set(self)
+        _STARTED.set(self.started)
+
+
 @guard.guarded("langchain.begin_step")
-def _begin_step() -> tuple[list[object], list[object] | None]:
-    slot: list[object] = []
-    before = _STREAM.get()
-    _STREAM.set(slot)
-    return slot, before
+def _begin_step() -> _FirstStep:
+    return _FirstStep()
 
 
 @guard.guarded("langchain.end_step")
-def _end_step(begun: tuple[list[object], list[object] | None] | None) -> None:
-    if begun is None or _STREAM.get() is not begun[0]:
+def _end_step(step: _FirstStep | None) -> None:
+    if step is None or _STREAM.get() is not step:
         return  # a generator may be closed in another context than it ran in, where nothing of ours is current
-    slot, before = begun
-    _STREAM.set(before)
-    if slot:
+    _STREAM.set(step.before)
+    _STARTED.set(step.outer)
+    if step.token is not None:
         FIRST_STEP.set(None)
-        otel_context.detach(slot[0])  # type: ignore[arg-type]
+        otel_context.detach(step.token)
 
 
-def _wrap_stream(original: Any) -> Any:
+def _wrap_stream(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     def stream(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
         begun = _begin_step()
         try:
-            first = next(steps)
-        except StopIteration:
-            return
-        finally:
-            _end_step(begun)
-        try:
+            try:
+                first = next(steps)
+            except StopIteration:
+                return
+            finally:
+                _end_step(begun)
             yield first
             yield from steps
-        finally:
-            steps.close()
+        except BaseException as error:
+            try:
+                steps.close()
+            finally:
+                _leave(handler, begun.started if begun else (), error)
+            raise
 
     return stream
 
 
-def _wrap_astream(original: Any) -> Any:
+def _wrap_astream(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     async def astream(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
         begun = _begin_step()
         try:
-            first = await first_step(steps)
-        except StopAsyncIteration:
-            return
-        finally:
-            _end_step(begun)
-        try:
+            try:
+                first = await first_step(steps)
+            except StopAsyncIteration:
+                return
+            finally:
+                _end_step(begun)
             yield first
             async for chunk in steps:
                 yield chunk
-        finally:
-            await steps.aclose()
+        except BaseException as error:
+            try:
+                await steps.aclose()
+            finally:
+                _leave(handler, begun.started if begun else (), error)
+            raise
 
     return astream
 

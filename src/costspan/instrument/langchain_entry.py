@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Entry:
     """One open LangChain run: its unit, or what a unit would need should a call be made inside it."""
 
-    __slots__ = ("around", "first_token_ns", "heard", "lazy", "named", "parent", "run_id", "started_ns", "unit")
+    __slots__ = ("around", "asked", "first_token_ns", "heard", "lazy", "named", "parent", "run_id", "started_ns", "unit")
 
     def __init__(self, run_id: UUID | None, parent: Entry | None) -> None:
         self.run_id = run_id
@@ -36,6 +36,8 @@ class Entry:
         self.unit: Unit | None = None
         self.lazy: tuple[str, str | None] | None = None
         self.started_ns = 0
+        self.asked = False
+        """A call's model is being asked, or was: LangChain has gone past its callbacks' start."""
         self.first_token_ns = 0
         self.heard: Heard | None = None
 
