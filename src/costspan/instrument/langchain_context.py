@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from costspan.instrument.langchain import Handler
     from costspan.instrument.spans import Unit
 
+_BY_HAND: Final = ("langchain_core.runnables.base", "langchain_core.runnables.fallbacks", "langchain_core.tools.base")
+"""Where old versions of LangChain copy the context themselves, and set it up with a function that runs inside."""
 _STREAM: Final[ContextVar[_FirstStep | None]] = ContextVar("costspan.stream_step", default=None)
 """The first step of a stream that is running: where the callback leaves the token of the context that it attached."""
 
@@ -66,6 +68,8 @@ def points(handler: Handler) -> list[Point]:
         Point("langchain_core.runnables.fallbacks", "set_config_context", contexts),
         Point("langchain_core.tools.base", "set_config_context", contexts),
         Point("langgraph._internal._runnable", "set_config_context", contexts),
+        Point("langgraph.utils.runnable", "set_config_context", contexts),  # before LangGraph 0.6
+        *(Point(module, "_set_config_context", functools.partial(_wrap_in_context, handler)) for module in _BY_HAND),
         Point(chat, "BaseChatModel._generate_with_cache", functools.partial(_wrap_generate, handler)),
         Point(chat, "BaseChatModel._agenerate_with_cache", functools.partial(_wrap_agenerate, handler)),
         Point(chat, "BaseChatModel.generate", functools.partial(_wrap_sequence, handler)),
@@ -146,6 +150,18 @@ def _wrap_set_config_context(handler: Handler, original: Any) -> Any:
         return _InRun(original(config, *args, **kwargs), _context_for(handler, config))
 
     return set_config_context
+
+
+def _wrap_in_context(handler: Handler, original: Any) -> Any:
+    @functools.wraps(original)
+    def _set_config_context(config: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(config, *args, **kwargs)
+        context = _context_for(handler, config)
+        if context is not None:
+            otel_context.attach(context)  # in a copy that is thrown away
+        return found
+
+    return _set_config_context
 
 
 def _run_manager(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

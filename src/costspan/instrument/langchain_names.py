@@ -123,6 +123,8 @@ def _node(metadata: Mapping[str, Any], agent: str | None, around: Unit | None) -
 def _workflow(name: str | None, metadata: Mapping[str, Any], graph: Graph | None) -> str | None:
     if metadata.get("ls_integration") or metadata.get("langgraph_version"):
         return _UNNAMED_GRAPH if graph is None else graph.name
+    if graph is not None and graph.name == name:
+        return name  # old versions tell nothing of themselves
     return name if name is not None and name.startswith("Runnable") and name.isidentifier() else None
 
 
