@@ -22,7 +22,7 @@ from costspan.instrument.heard import Heard, of_messages
 from costspan.instrument.langchain_entry import Entry, context_inside, unit_around
 from costspan.instrument.patch import Patches
 from costspan.instrument.request_hash import message_hash
-from costspan.instrument.spans import SWITCH
+from costspan.instrument.spans import SWITCH, UNIT, current
 from costspan.records import AGENT, CALL, MISSING, RUN, TOOL
 
 if TYPE_CHECKING:
@@ -92,9 +92,10 @@ class Handler(BaseCallbackHandler):
     def asked(self, run_id: UUID | None) -> Context | None:
         """The same for a call whose model is asked now."""
         entry = self._parent(run_id)
-        if entry is not None:
-            entry.asked = True
-        return None if entry is None else context_inside(entry)
+        if entry is None or entry.unit is None:
+            return None
+        entry.asked = True
+        return entry.unit.context
 
     def _open(self, entry: Entry, kind: str, name: str | None, attributes: dict[str, Any]) -> None:
         spans = SWITCH.spans
@@ -141,9 +142,9 @@ class Handler(BaseCallbackHandler):
         entry = Entry(run_id, self._parent(parent_run_id))
         entry.started_ns = time.time_ns()
         told = metadata or {}
-        around, inherited = unit_around(entry), entry.named
-        entry.named = langchain_names.named_agent(told) or inherited
-        what = langchain_names.chain(name, told, tags or (), around, entry.parent is None, inherited)
+        agents = langchain_names.named_agent(told), entry.named
+        entry.named = agents[0] or agents[1]
+        what = langchain_names.chain(name, told, tags or (), unit_around(entry), entry.parent is None, agents)
         if what is None:
             self._remember(run_id, entry)
         elif what.lazy:
@@ -246,7 +247,7 @@ class Handler(BaseCallbackHandler):
             return
         entry = Entry(run_id, self._parent(parent_run_id))
         around = self._outside(entry, spans)
-        unit = unit_around(entry)
+        unit: Any = current() if around is None else around.get(UNIT)
         if unit is None or unit.owner.agent is None:
             agent = langchain_names.agent_of(metadata, unit)
             if agent:

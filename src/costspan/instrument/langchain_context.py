@@ -235,8 +235,7 @@ def _wrap_sequence(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
         started: list[UUID] = []
-        before = _STARTED.get()
-        _STARTED.set(started)
+        token = _STARTED.set(started)
         try:
             return original(self, *args, **kwargs)
         except BaseException as error:
@@ -244,7 +243,7 @@ def _wrap_sequence(handler: Handler, original: Any) -> Any:
                 handler.left_open(run_id, error)
             raise
         finally:
-            _STARTED.set(before)
+            _STARTED.reset(token)
 
     return generate
 

@@ -49,6 +49,8 @@ def deeper(parent: Entry) -> Context | None:
     """
     context = otel_context.get_current()
     here = context.get(UNIT)
+    if here is None or here is parent.unit:
+        return None
     while isinstance(here, Unit) and here.kind == CALL and here.parent is not None:
         here = here.parent
         context = here.context

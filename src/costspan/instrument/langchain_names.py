@@ -53,17 +53,18 @@ def chain(
     tags: Sequence[str],
     around: Unit | None,
     outermost: bool,
-    inherited: str | None = None,
+    agents: tuple[str | None, str | None],
 ) -> Chain | None:
     """The unit that a chain run opens; None when it is plumbing and only passes its parent on.
 
-    In order of evidence: a graph that is an agent by its own word; a named agent (`create_agent(name=…)`, or `agent_name` in
-    the metadata) that is not the one we are in already, and not `inherited`, which is what the chain around this one was
-    told: a config that is handed on takes its metadata along, into other agents too; a graph node; the outermost run of
-    all; a chain that somebody named.
+    `agents` are the agent that the metadata name (`create_agent(name=…)`, or `agent_name`), and the one that the metadata of
+    the chain around this one did: a config that is handed on takes its metadata along, into other agents too.
+
+    In order of evidence: a graph that is an agent by its own word; a named agent that is not the one we are in already, nor
+    inherited; a graph node; the outermost run of all; a chain that somebody named.
     """
     graph = _announced()
-    agent = named_agent(metadata)
+    agent, inherited = agents
     if graph is not None and graph.agent is not None and graph.name == name:
         if _begins_agent(graph.agent, name, around):
             return Chain(AGENT, graph.agent)
