@@ -196,6 +196,14 @@ def test_a_step_of_an_async_generator_that_is_closed_in_another_context_is_detac
     assert not caplog.records
 
 
+def test_a_block_that_is_left_after_costspan_was_switched_off_ends_its_span_once(caplog):
+    with measure() as seen:
+        with costspan.agent("boss"):
+            costspan.disable()
+        assert [span.name for span in seen.exporter.get_finished_spans()] == ["invoke_agent boss"]
+    assert not caplog.records
+
+
 def test_the_hosts_exception_passes_unchanged_and_marks_the_span(seen):
     error = KeyError("mine")
     with pytest.raises(KeyError) as caught, costspan.run("job"):

@@ -112,8 +112,7 @@ class Handler(BaseCallbackHandler):
             return
         spans = SWITCH.spans
         if spans is None:
-            entry.unit.span.end()
-            return
+            return  # `disable()` ends what is open
         if error is not None and langchain_names.is_control_flow(error):
             error = None
         if entry.unit.told is not None:

@@ -70,12 +70,9 @@ class Scope:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with guard.Guard("manual.exit"):
             unit = self._leave()
-            if unit is None:
-                return  # entered while costspan was off
-            if SWITCH.spans is not None:
+            # None: entered while costspan was off. `disable()` ends what is open.
+            if unit is not None and SWITCH.spans is not None:
                 SWITCH.spans.close(unit, error=error)
-            else:
-                unit.span.end()
 
     def _leave(self) -> Unit | None:
         """The unit of the entry that is being left; detached if it was entered in this context."""
