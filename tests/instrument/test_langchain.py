@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, TypedDict
@@ -460,6 +461,23 @@ def test_the_loops_end_closes_an_async_stream_once(seen, caplog):
     asyncio.run(look())
     assert not caplog.records
     assert seen.metric("costspan_calls_total", outcome="cancelled") == 1
+
+
+def test_an_async_stream_that_is_dropped_after_its_loop_ends_its_span(seen, provider, kind):
+    provider.script(Reply(text="a b c d e f g h", chunks=8, chunk_delay=0.1), agent="PM")
+    kept = []
+
+    async def look():
+        kept.append(model_of(kind, provider).astream(ask("PM")))
+        await anext(kept[0])
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(look())
+    loop.close()
+    kept.clear()
+    gc.collect()
+    assert not SWITCH.spans.open_units()
+    assert seen.metric("costspan_unreported_calls_total", reason="aborted") == 1
 
 
 async def test_a_cancelled_call_ends_its_span(seen, provider, kind):

@@ -269,21 +269,27 @@ def _wrap_gather(handler: Handler, original: Any) -> Any:
 
 
 class _FirstStep:
-    """What is current in a stream's first step, and how it was before."""
+    """What is current in a stream's first step, and how it was before. It lives as long as the stream."""
 
-    __slots__ = ("before", "outer", "started", "token")
+    __slots__ = ("before", "handler", "outer", "started", "token")
 
-    def __init__(self) -> None:
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
         self.before, self.outer = _STREAM.get(), _STARTED.get()
         self.started: list[UUID] = []
         self.token: Token[Context] | None = None
         _STREAM.set(self)
         _STARTED.set(self.started)
 
+    @guard.guarded("langchain.dropped")
+    def __del__(self) -> None:
+        # After the end of its loop an async generator is dropped without being closed: nobody else tells of that.
+        _leave(self.handler, [each for each in self.started if each in self.handler.entries], GeneratorExit())
+
 
 @guard.guarded("langchain.begin_step")
-def _begin_step() -> _FirstStep:
-    return _FirstStep()
+def _begin_step(handler: Handler) -> _FirstStep:
+    return _FirstStep(handler)
 
 
 @guard.guarded("langchain.end_step")
@@ -301,7 +307,7 @@ def _wrap_stream(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     def stream(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
-        begun = _begin_step()
+        begun = _begin_step(handler)
         try:
             try:
                 first = next(steps)
@@ -325,7 +331,7 @@ def _wrap_astream(handler: Handler, original: Any) -> Any:
     @functools.wraps(original)
     async def astream(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps = original(self, *args, **kwargs)
-        begun = _begin_step()
+        begun = _begin_step(handler)
         try:
             try:
                 first = await first_step(steps)
