@@ -22,18 +22,23 @@ if TYPE_CHECKING:
 
 _PLAIN: Final = frozenset({str, int, float, bool, tuple})
 """Types that the SDK's cleaning leaves as they are. The tuples that are written here hold strings."""
+_NOTHING: Final[Mapping[str, AttributeValue]] = {}
 
 
-def write(span: Span, attributes: Mapping[str, AttributeValue]) -> None:
-    """`span.set_attributes(attributes)`, by the shorter way where that is possible."""
-    if type(span) is not _KNOWN or not _put(span, attributes):
+def write(span: Span, attributes: Mapping[str, AttributeValue], told: Mapping[str, AttributeValue] = _NOTHING) -> None:
+    """`span.set_attributes(attributes)`, by the shorter way where that is possible.
+
+    `told` are those of them that somebody else said, a provider in its answer, and whose types are looked at. The others are
+    costspan's own words and numbers.
+    """
+    if type(span) is not _KNOWN or not _PLAIN.issuperset(map(type, told.values())) or not _put(span, attributes):
         span.set_attributes(attributes)
 
 
 def _put(span: Any, attributes: Mapping[str, AttributeValue]) -> bool:
     """True when the attributes are on the span; where things are kept is checked by `_known`, once."""
     kept = span._attributes  # noqa: SLF001
-    if kept.max_value_len is not None or not _PLAIN.issuperset(map(type, attributes.values())):
+    if kept.max_value_len is not None:
         return False
     values, room = kept._dict, kept.maxlen  # noqa: SLF001
     with span._lock:  # noqa: SLF001 - as the SDK does: nothing changes while a span ends, or after

@@ -240,6 +240,8 @@ class Spans:
         """
         base = otel_context.get_current() if context is None else context
         around = base.get(UNIT)
+        if name is not None and type(name) is not str:
+            name = str(name)  # whatever a program may name things by
         unit = Unit(kind, name, around if isinstance(around, Unit) else None, {} if attributes is None else attributes)
         unit.started_ns = started_ns = started_ns or time.time_ns()
         if kind == CALL:
@@ -280,7 +282,7 @@ class Spans:
         unit.attributes.update(final)
         try:
             final.update(self._ask_closing(unit, ended_ns) or ())
-            write(span, final)
+            write(span, final, attributes or {})
             if error is not None and not is_cancel(error):
                 span.set_status(Status(StatusCode.ERROR, str(final[c.ERROR_TYPE])))
         finally:
