@@ -272,7 +272,7 @@ def test_a_node_of_a_sub_graph_is_one_step_and_the_node_that_holds_the_graph_non
     assert [(step.agent, step.name) for step in run.steps] == [
         ("PM", "PM"),
         ("Dev", "team/inner/Dev"),
-        ("team/inner/format", "team/inner/format"),
+        ("format", "team/inner/format"),
         ("QA", "hand/QA"),
     ]
     assert [step.totals.calls for step in run.steps] == [1, 1, 0, 1]

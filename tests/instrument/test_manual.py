@@ -328,6 +328,17 @@ def test_for_any_tree_the_run_is_the_sum_of_its_agents_and_of_nobody(trees):
         assert counted == total == seen.tokens()
 
 
+def test_a_step_is_no_agent_in_the_record_nor_in_metrics(seen):
+    with costspan.run("report"), costspan.step("draft for Mr. Smith"):
+        spend(100)
+    (run,) = seen.runs
+    assert run.agents == ()
+    assert [(step.agent, step.name, step.totals.calls) for step in run.steps] == [(None, "draft for Mr. Smith", 1)]
+    metrics = {metric.spec.name: metric.series for metric in seen.handle.pipeline.meters.collect()}
+    (nobody,) = metrics["costspan_unattributed_tokens_total"]
+    assert nobody.value == run.unattributed.usage.total_tokens == 110
+
+
 @pytest.mark.parametrize("odd", [-5, True, "12", 1.5, 10**30], ids=repr)
 def test_a_stated_count_that_is_none_is_told_once_and_the_other_is_kept(odd, seen, caplog):
     with costspan.run("report"), costspan.agent("writer"):

@@ -6,7 +6,8 @@ The order of evidence for a call's agent:
 1. the agent that the emitter names on the call itself, when the nearest agent span is of the same emitter (it knows both),
    or when there is no agent span around the call;
 2. the nearest enclosing agent span (an agent called as a tool owns its own calls);
-3. the nearest enclosing step: a plain function node that makes calls is its own agent.
+3. the nearest enclosing step: a plain function node that makes calls is its own agent. costspan's own hooks say so on the
+   step where it is one; a step that a person named freely is none, in records no more than in metrics.
 
 A call that none of these reaches is unattributed.
 """
@@ -134,16 +135,15 @@ def _enter_agent(unit: Unit, around: Unit | None, record: SpanRecord, reading: R
 
 def _enter_step(unit: Unit, around: Unit | None, record: SpanRecord, reading: Reading) -> None:
     agent = around.agent if around is not None else None
-    if agent is None or agent.kind == STEP:
-        unit.agent = unit
-        named = reading.agent or unit.name
-    else:
-        named = agent.name
+    acts_as = reading.agent or (unit.name if record.scope != SCOPE else None)
+    named: str | None = None if agent is None else agent.name
+    if acts_as is not None and (agent is None or agent.kind == STEP):
+        unit.agent, named = unit, acts_as
     unit.line = Line(named, unit.name or "", record, reading.outcome)
     if around is not None and around.kind == STEP and around.line is not None and _is_below(unit.line.name, around.line.name):
         around.line.wraps = True
     if unit.agent is unit:
-        unit.name = named
+        unit.name = acts_as
 
 
 def _repeats(around: Unit, record: SpanRecord, reading: Reading) -> bool:

@@ -152,7 +152,9 @@ class Handler(BaseCallbackHandler):
         else:
             self._open(entry, what.kind, what.name, _conversation(told) if what.kind in {RUN, AGENT} else {})
             if what.kind != AGENT and entry.unit is not None:
-                entry.unit.acts_as = langchain_names.agent_of(told, entry.unit) or entry.unit.acts_as
+                acting = langchain_names.agent_of(told, entry.unit)
+                if acting:
+                    entry.unit.act_as(acting)
 
     @guard.guarded("langchain.on_chain_end")
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:

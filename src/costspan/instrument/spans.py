@@ -73,6 +73,12 @@ class Unit:
         self.span: Span
         self.context: Context
 
+    def act_as(self, agent: str) -> None:
+        """Calls in here that no agent encloses are this agent's; a step's span says so."""
+        self.acts_as = agent
+        if self.kind == STEP and self.owner.agent is None:
+            self.late[c.AGENT_NAME] = self.attributes[c.AGENT_NAME] = agent
+
     @property
     def acting(self) -> Owner:
         """The owner of what happens in here: with who acts as the agent, where none is around."""
