@@ -20,6 +20,7 @@ import costspan
 from costspan import guard, settings
 from costspan.errors import MissingExtraError, SettingsError
 from costspan.instrument.spans import SWITCH
+from costspan.testing import measure
 
 PROGRAM = """
     import costspan, sys, time
@@ -354,6 +355,20 @@ def test_a_port_that_is_none_is_refused_before_anything_is_switched_on(port):
     with pytest.raises(SettingsError, match="is no port: give a number from 0 to 65535"):
         costspan.enable(metrics="prometheus", metrics_port=port, summary=False)
     assert SWITCH.spans is None
+
+
+@pytest.mark.parametrize("name", ["record_dir", "prices", "history"])
+def test_a_path_that_is_none_is_refused_before_anything_is_switched_on(name):
+    with pytest.raises(SettingsError, match=f"{name}=5 is no path"):
+        costspan.enable(**{name: 5})
+    assert SWITCH.spans is None
+
+
+def test_a_path_in_the_code_may_begin_in_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with measure(record_dir="~/records"), costspan.run("report"):
+        pass
+    assert [path.suffix for path in (tmp_path / "records").iterdir()] == [".json"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

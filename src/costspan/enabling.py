@@ -8,7 +8,6 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costspan import __version__, forks, guard
@@ -20,6 +19,7 @@ from costspan.instrument.spans import SWITCH, Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from costspan.account.meters import Meters
     from costspan.intake import sdk
@@ -121,7 +121,7 @@ def _again(running: Costspan, early: dict[str, Any], late: list[str]) -> None:
     if early["summary"] is not None:
         changes["summary"] = "on" if early["summary"] else "off"
     if early["record_dir"] is not None:
-        changes["record_dir"] = Path(early["record_dir"])
+        changes["record_dir"] = settings_of.path("record_dir", early["record_dir"])
     if early["ask_stream_usage"] is not None:
         changes["ask_stream_usage"] = SWITCH.ask_stream_usage = early["ask_stream_usage"]
     running.settings = replace(running.settings, **changes)
@@ -159,11 +159,11 @@ def _settings(
     if summary is not None:
         changes["summary"] = "on" if summary else "off"
     if record_dir is not None:
-        changes["record_dir"] = Path(record_dir)
+        changes["record_dir"] = settings_of.path("record_dir", record_dir)
     if ask_stream_usage is not None:
         changes["ask_stream_usage"] = ask_stream_usage
     if prices is not None:
-        changes["prices"] = Path(prices)
+        changes["prices"] = settings_of.path("prices", prices)
     if metrics is not None:
         names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         changes["metrics"] = tuple(name for name in names if name != "none")
@@ -177,7 +177,7 @@ def _with_history(settings: Settings, history: bool | str | os.PathLike[str] | N
         return settings
     if isinstance(history, bool):
         return replace(settings, history=(settings.history or settings_of.history_path()) if history else None)
-    return replace(settings, history=Path(history))
+    return replace(settings, history=settings_of.path("history", history))
 
 
 def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], None] | None) -> Costspan:

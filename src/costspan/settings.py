@@ -116,6 +116,14 @@ def _history(env: Mapping[str, str]) -> Path | None:
     return Path(value).expanduser() if value and switch is None else None
 
 
+def path(name: str, given: object) -> Path:
+    """A file or folder that a program names in its code, `~` included; SettingsError when it is none."""
+    if isinstance(given, (str, os.PathLike)):
+        return Path(os.fsdecode(given)).expanduser()
+    message = f"{name}={given!r:.40} is no path: give a string or a pathlib.Path"
+    raise SettingsError(message)
+
+
 def port(given: object) -> int:
     """A port that a program names in its code; SettingsError when it is none."""
     if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= 65535:

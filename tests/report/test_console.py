@@ -91,6 +91,13 @@ def test_an_unknown_price_an_estimate_and_a_contradiction_are_told():
     assert "= ~30 (~$0.0010+?)" in text
 
 
+def test_a_call_of_a_model_without_a_name_is_not_mended_by_a_price():
+    nameless = made_call("A", Usage(5, 5), None, number=1, model=None, unpriced=Unpriced("unknown_model"))
+    text = " ".join(render(made_run((nameless,))).split())
+    assert "1 call without a known price (unnamed model in A) mend: give the model its name" in text
+    assert "COSTSPAN_PRICES" not in text
+
+
 def test_waste_says_what_it_bought_nothing_for():
     calls = (
         made_call("A", cost="0.0015", number=1, waste="failed_parse"),

@@ -36,6 +36,7 @@ _MEND_LANGCHAIN: Final = "ChatOpenAI(..., stream_usage=True)"
 _MEND_OPENAI: Final = 'create(..., stream_options={"include_usage": True})'
 _MEND_STREAM: Final = 'ChatOpenAI(..., stream_usage=True), or stream_options={"include_usage": True} with the bare OpenAI client'
 _PRICE: Final = "add a price and set COSTSPAN_PRICES to its file"
+_NAME: Final = "give the model its name: ChatOpenAI(model=...), record_call(model=...)"
 _WASTE_WORDS: Final = {
     "failed_parse": ("failed parse", "failed parses"),
     "error": ("error", "errors"),
@@ -184,8 +185,12 @@ def _unpriced(calls: Iterable[Call], *, ascii_only: bool) -> list[str]:
             detail = next((call.unpriced.detail for call in found if call.unpriced and call.unpriced.detail), None)
             why = f"not priced: {detail}" if detail else "not priced: the usage contradicts itself"
             lines.append(_line(len(found), clean(why, ascii_only=ascii_only), found, None, ascii_only=ascii_only))
-        else:
-            lines.append(_line(len(found), "without a known price", found, _PRICE, ascii_only=ascii_only))
+            continue
+        nameless = [call for call in found if call.model is None]
+        named = [call for call in found if call.model is not None]
+        for some, mend in ((named, _PRICE), (nameless, _NAME)):
+            if some:
+                lines.append(_line(len(some), "without a known price", some, mend, ascii_only=ascii_only))
     return lines
 
 
