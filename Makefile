@@ -8,11 +8,11 @@ SEED ?= 7
 .PHONY: help demo test check lint docs-pictures dashboards rules alert-demo bench clean
 
 help:
-	@echo "make demo        a real multi-agent run on an embedded fake provider: summary, record, checked against its log"
+	@echo "make demo        a real multi-agent run on an embedded fake provider: summary, record, page, metrics, checked against its log"
 	@echo "make test        all tests"
 	@echo "make check       ruff, mypy, import contracts"
 	@echo "make alert-demo  a spend spike on the real Prometheus and Alertmanager: watch the page arrive"
-	@echo "make docs-pictures  the manual's pictures of the pages (needs Chromium)"
+	@echo "make docs-pictures  the manual's pictures of the pages (needs Chromium) and of the demo"
 	@echo "make dashboards  build grafana/dashboards/*.json from grafana/build/*.py"
 	@echo "make rules       build deploy/prometheus/rules/*.yml from thresholds.yml"
 	@echo "make bench       overhead beside the peers (makes an environment for each)"
@@ -48,6 +48,7 @@ lint: check
 
 docs-pictures: $(VENV)/.dev
 	@PYTHONPATH=tests $(BIN)/python tests/page_pictures.py docs/pictures
+	@$(BIN)/python tests/terminal_picture.py "make demo" docs/pictures/summary.svg $(BIN)/costspan demo --seed $(SEED)
 
 dashboards: $(VENV)/.dev
 	@$(BIN)/python -m grafana.build

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import typer
@@ -74,6 +75,14 @@ def test_the_command_prints_summary_and_agreement(tmp_path):
     assert done.exit_code == 0, done.output
     assert "Researcher" in done.stdout
     assert "agrees with the provider's log, for each agent and each tool: 13 calls" in done.stdout
+    assert "beside it the run as a page (.html) and its metrics (.prom)" in done.stdout
+    place = Path(next(line for line in done.stdout.splitlines() if line.startswith("record ")).removeprefix("record "))
+    record, page, metrics = (place.with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".json", ".html", ".prom"))
+    assert json.loads(record)["totals"]["calls"] == 13
+    assert page.startswith("<!doctype html>")
+    samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
+    agents = {sample.labels["agent"] for sample in samples if sample.name == "costspan_calls_total"}
+    assert agents == {"PM", "Dev", "QA", "Researcher"}
 
 
 def test_the_command_prints_only_the_record_as_json(tmp_path):

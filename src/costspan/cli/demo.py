@@ -20,11 +20,11 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def demo(
         seed: Annotated[int | None, typer.Option(help="Draw plan, words and usage from this number; default: a new one.")] = None,
-        record_dir: Annotated[Path, typer.Option(help="Where the run record goes.")] = Path("costspan-demo"),
+        record_dir: Annotated[Path, typer.Option(help="Where the record, the page and the metrics go.")] = Path("costspan-demo"),
         metrics_port: Annotated[
             int | None, typer.Option(min=0, max=65535, help="Serve /metrics on this port (0: any) until Ctrl-C.")
         ] = None,
-        html: Annotated[Path | None, typer.Option(help="Also write the run as one HTML page to this file.")] = None,
+        html: Annotated[Path | None, typer.Option(help="The run as one HTML page; default: beside the record.")] = None,
         json: Annotated[bool, typer.Option("--json", help="The run record on stdout, all else on stderr.")] = False,
     ) -> None:
         """Run PM, Dev and QA agents on a fake provider and compare every number with its log. No key, no network."""
@@ -37,9 +37,7 @@ def register(app: typer.Typer) -> None:
         def show(shown: Shown) -> None:
             if json:
                 print(shown.record.read_text(encoding="utf-8"), end="", flush=True)
-            tell(shown, out)
-            if html is not None:
-                write_page(shown, html, out)
+            tell(shown, html or shown.record.with_suffix(".html"), out)
             if metrics_port is not None:
                 serve(shown, out)
 
@@ -47,19 +45,18 @@ def register(app: typer.Typer) -> None:
         raise typer.Exit(1 if shown.differences else 0)
 
 
-def tell(shown: Shown, out: TextIO) -> None:
-    """The summary, where the record is, and whether all agrees."""
+def tell(shown: Shown, page: Path, out: TextIO) -> None:
+    """The summary, where the record, the page and the metrics are, and whether all agrees."""
+    from costspan.report import html
     from costspan.report.console import print_summary
 
     print_summary(shown.run, out, record=str(shown.record))
+    written = html.write([shown.run], page)
+    if written == shown.record.with_suffix(written.suffix):
+        print(f"beside it the run as a page ({written.suffix}) and its metrics ({shown.metrics.suffix})", file=out)
+    else:
+        print(f"page {written}, metrics {shown.metrics}", file=out)
     print(shown.verdict, file=out, flush=True)
-
-
-def write_page(shown: Shown, path: Path, out: TextIO) -> None:
-    """The run as one HTML file, and where it is."""
-    from costspan.report import html
-
-    print(f"page {html.write([shown.run], path)}", file=out, flush=True)
 
 
 def serve(shown: Shown, out: TextIO) -> None:

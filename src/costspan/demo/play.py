@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from prometheus_client import generate_latest
+
 import costspan
 from costspan.demo import compare
 from costspan.demo.provider import ProviderProcess
 from costspan.errors import MissingExtraError, UsageError
+from costspan.expose.prometheus import registry_of
 from costspan.records import Cost
 from costspan.report import run_json
 
@@ -38,11 +41,12 @@ LOOPBACK = "127.0.0.1,localhost"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one demo came to. `differences` is empty when summary, record and log agree. `metrics_url` is where /metrics
-    is served while the demo is held, None where it is not."""
+    """What one demo came to. `differences` is empty when summary, record and log agree. `metrics` is a file with what /metrics
+    shows, `metrics_url` where that is served while the demo is held, None where it is not."""
 
     run: Run
     record: Path
+    metrics: Path
     log: tuple[Entry, ...]
     figures: compare.Figures
     differences: tuple[compare.Difference, ...]
@@ -73,6 +77,7 @@ def play(*, seed: int, record_dir: Path, metrics_port: int | None = None, hold: 
                 raise UsageError(message)
             shown = compare_run(runs[0], record_dir, tuple(provider.log), book=running.pipeline.book, errors=errors)
             shown = replace(shown, metrics_url=_url(running))
+            shown.metrics.write_bytes(generate_latest(registry_of(running.pipeline.meters)))
             if hold is not None:
                 hold(shown)
         finally:
@@ -100,7 +105,8 @@ def compare_run(run: Run, record_dir: Path, log: tuple[Entry, ...], *, book: Pri
     found = compare.differences(ours, truth)
     written = compare.of_record(json.loads(record.read_text(encoding="utf-8")))
     found += [difference for difference in compare.differences(written, truth) if difference not in found]
-    return Shown(run=run, record=record, log=log, figures=ours, differences=tuple(found))
+    metrics = record.with_suffix(".prom")
+    return Shown(run=run, record=record, metrics=metrics, log=log, figures=ours, differences=tuple(found))
 
 
 def _url(running: Costspan) -> str | None:
