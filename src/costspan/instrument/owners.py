@@ -67,7 +67,7 @@ def _within(owner: Owner, base: Context) -> Context:
     unit = Unit(REMOTE, None, None, {})
     unit.owner = owner
     unit.span = trace.get_current_span(base)
-    unit.context = otel_context.set_value(UNIT, unit, base)
+    unit.inside = otel_context.set_value(UNIT, unit, base)
     return unit.context
 
 

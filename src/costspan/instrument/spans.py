@@ -49,7 +49,7 @@ class Unit:
     """One open span of ours: what it is, whose it is, and the Context that makes it current."""
 
     __slots__ = (
-        "__weakref__", "acts_as", "attributes", "context", "kind", "late", "name", "owner", "parent", "run_id", "span",
+        "__weakref__", "acts_as", "attributes", "inside", "kind", "late", "name", "owner", "parent", "run_id", "span",
         "started_ns", "state", "told",
     )  # fmt: skip
 
@@ -71,13 +71,20 @@ class Unit:
         self.told: list[Deposit] | None = None
         """On a framework's call, a list: an SDK's request inside it leaves what it knows here and opens no span."""
         self.span: Span
-        self.context: Context
+        self.inside: Context | None = None
+        """What makes it current, while it is open. It holds the unit, so that keeping it would leave a ring for the collector."""
 
     def act_as(self, agent: str) -> None:
         """Calls in here that no agent encloses are this agent's; a step's span says so."""
         self.acts_as = agent
         if self.kind == STEP and self.owner.agent is None:
             self.late[c.AGENT_NAME] = self.attributes[c.AGENT_NAME] = agent
+
+    @property
+    def context(self) -> Context:
+        """The Context that makes it current; after its end one that makes it the parent of what begins late."""
+        inside = self.inside
+        return Context({_SPAN_KEY: self.span, UNIT: self}) if inside is None else inside
 
     @property
     def acting(self) -> Owner:
@@ -257,7 +264,7 @@ class Spans:
         # By position: OpenTelemetry's API fixes the order, and names cost on the way of every call.
         unit.span = span = self.tracer.start_span(title, base, span_kind, unit.attributes, (), started_ns)
         unit.attributes.update(unit.late)
-        unit.context = Context({**base, _SPAN_KEY: span, UNIT: unit})
+        unit.inside = Context({**base, _SPAN_KEY: span, UNIT: unit})
         self._tell_opened(unit)
         opened = self._open
         opened[id(unit)] = unit
@@ -292,6 +299,7 @@ class Spans:
             if error is not None and not is_cancel(error):
                 span.set_status(Status(StatusCode.ERROR, str(final[c.ERROR_TYPE])))
         finally:
+            unit.inside = None
             span.end(ended_ns)
 
     def is_open(self, unit: Unit) -> bool:
