@@ -48,3 +48,9 @@ def test_a_sentence_in_a_wide_script_is_wrapped_and_nothing_of_it_is_left_out():
 def test_words_stay_whole_where_they_fit():
     assert wrap("  one two three four", 12, "    ") == ["  one two", "    three", "    four"]
     assert wrap("", 10) == []
+
+
+@pytest.mark.parametrize("columns", [0, 1, 2, 3, 4])
+def test_a_terminal_narrower_than_the_indent_gets_a_character_a_line(columns):
+    lines = wrap("hint: 研究 ab", columns, "    ")
+    assert "".join("".join(lines).split()) == "hint:研究ab"

@@ -72,7 +72,8 @@ def wrap(text: str, columns: int, indent: str = "") -> list[str]:
                 line, rest = start + rest, ""
                 continue
             if width(rest) > columns - len(indent):
-                piece = _head(rest, room)
+                # Where not one character fits, one stands there all the same: a terminal may be narrower than the indent.
+                piece = _head(rest, room) or ("" if line.strip() else rest[:1])
                 line, rest = (start + piece if piece else line), rest[len(piece) :]
             lines.append(line)
             line = indent
