@@ -50,3 +50,5 @@ def test_sums_put_together_are_the_sum_of_all_their_calls():
 
 def test_no_calls_have_used_no_tokens_and_cost_nothing():
     assert (known_tokens(Totals()), known_cost(Totals())) == ("0", "$0")
+    assert (counted(None, Coverage()), priced(None, Coverage())) == ("0", "$0")  # the history's sums, without `Totals`
+    assert known_cost(Totals(calls=2)) == "unknown"

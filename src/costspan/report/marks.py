@@ -61,11 +61,10 @@ def counted(count: int | None, known: Evidence) -> str:
 
 
 def priced(amount: Decimal | None, known: Evidence) -> str:
-    """Dollars of a sum; `unknown` when no call has a price."""
+    """Dollars of a sum; `unknown` when no call has a price. No calls have cost nothing, as they have used no tokens."""
     if amount is None:
-        return "unknown" if known.calls > known.refused_calls or not known.calls else "$0"
-    partly = known.priced_calls < known.calls - known.refused_calls
-    return f"{tilde(known)}{dollars(amount)}{'+?' if partly else ''}"
+        return "unknown" if known.calls > known.refused_calls else "$0"
+    return f"{tilde(known)}{dollars(amount)}{'+?' if _leaves_out(known) else ''}"
 
 
 def side(count: int | None, totals: Totals) -> str:
@@ -99,8 +98,9 @@ def marked_tokens(count: int | None, totals: Totals) -> str:
 
 
 def known_cost(totals: Totals) -> str:
-    """Dollars of a sum; `unknown` when no call has a price. No calls have cost nothing, as they have used no tokens."""
-    return priced(totals.cost_usd, totals.coverage) if totals.calls else "$0"
+    """The same of a whole sum; a record that somebody else wrote may have calls and no word of how they are known."""
+    known = totals.coverage
+    return "unknown" if totals.cost_usd is None and totals.calls > known.calls else priced(totals.cost_usd, known)
 
 
 def stated_cost(totals: Totals) -> str:
@@ -111,7 +111,10 @@ def stated_cost(totals: Totals) -> str:
 
 def is_partly_priced(totals: Totals) -> bool:
     """Whether the dollars of a sum leave out calls that were billed."""
-    known = totals.coverage
+    return _leaves_out(totals.coverage)
+
+
+def _leaves_out(known: Evidence) -> bool:
     return known.priced_calls < known.calls - known.refused_calls
 
 
