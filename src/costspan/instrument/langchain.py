@@ -22,7 +22,7 @@ from costspan.instrument.heard import Heard, of_messages
 from costspan.instrument.langchain_entry import Entry, context_inside, unit_around
 from costspan.instrument.patch import Patches
 from costspan.instrument.request_hash import message_hash
-from costspan.instrument.spans import SWITCH, UNIT, current
+from costspan.instrument.spans import SWITCH
 from costspan.records import AGENT, CALL, MISSING, RUN, TOOL
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class Handler(BaseCallbackHandler):
 
     def context_of(self, run_id: UUID | None) -> Context | None:
         """The Context that a run's own code should see; None when the run is unknown."""
-        entry = self._parent(run_id)
-        return None if entry is None else context_inside(entry)
+        return context_inside(self._parent(run_id))
 
     def asked(self, run_id: UUID | None) -> Context | None:
         """The same for a call whose model is asked now."""
@@ -248,7 +247,7 @@ class Handler(BaseCallbackHandler):
             return
         entry = Entry(run_id, self._parent(parent_run_id))
         around = self._outside(entry, spans)
-        unit: Any = current() if around is None else around.get(UNIT)
+        unit = unit_around(entry)
         if unit is None or unit.owner.agent is None:
             agent = langchain_names.agent_of(metadata, unit)
             if agent:

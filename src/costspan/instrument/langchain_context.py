@@ -33,8 +33,6 @@ _BY_HAND: Final = ("langchain_core.runnables.base", "langchain_core.runnables.fa
 """Where old versions of LangChain copy the context themselves, and set it up with a function that runs inside."""
 _STREAM: Final[ContextVar[_FirstStep | None]] = ContextVar("costspan.stream_step", default=None)
 """The first step of a stream that is running: where the callback leaves the token of the context that it attached."""
-
-
 _ATTACHED: Final[ContextVar[_Attached | None]] = ContextVar("costspan.attached", default=None)
 """The innermost context that is attached around a provider's request."""
 _STARTED: Final[ContextVar[list[UUID] | None]] = ContextVar("costspan.started_calls", default=None)

@@ -18,7 +18,6 @@ PROVIDER: Final = "gcp.gemini"
 _BY_ANSWER: Final = re.compile(r"gemini-[12][.-]")
 _TRAFFIC: Final = {"ON_DEMAND": "standard", "ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
 
-
 _PROMPT: Final = ("promptTokenCount", "prompt_token_count", "total_input_tokens")
 _ANSWER: Final = (
     "candidatesTokenCount",
@@ -40,8 +39,6 @@ _ANSWER_PARTS: Final = (
     "response_tokens_details",
     "output_tokens_by_modality",
 )
-
-
 _INTERACTION: Final = ("total_thought_tokens", "total_tool_use_tokens", "total_cached_tokens", "input_tokens_by_modality")
 
 
