@@ -360,3 +360,13 @@ def test_a_call_whose_provider_or_model_is_no_text_is_counted_all_the_same(seen,
         "costspan: record_call: provider is of type list, not text; it is left out",
         "costspan: record_call: model is of type int, not text; it is left out",
     ]
+
+
+@pytest.mark.parametrize("odd", ["soon", float("nan"), -1, 10.0**12])
+def test_a_call_whose_duration_is_no_length_of_time_is_counted_all_the_same(odd, seen, caplog):
+    with costspan.run("job"):
+        costspan.record_call(model="gpt-4o", provider="openai", input_tokens=10, output_tokens=1, duration_seconds=odd)
+    (call,) = seen.runs[0].calls
+    assert (call.usage, call.duration_seconds) == (Usage(10, 1), 0)
+    assert call.started_ns > 0
+    assert caplog.messages == [f"costspan: record_call: duration_seconds={odd!r} is not a number of seconds; it is left out"]

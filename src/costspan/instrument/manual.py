@@ -298,7 +298,7 @@ def record_call(  # noqa: PLR0913 - a call has this many facts
         final = answer.told(found if service_tier is None else replace(found, service_tier=service_tier))
         if batch:
             final[c.BATCH] = True
-        started_ns = ended_ns - int((duration_seconds or 0) * 1e9)
+        started_ns = ended_ns - _length_ns(duration_seconds, ended_ns)
         unit = spans.open(CALL, model, attributes=attributes, started_ns=started_ns)
         spans.close(unit, final, error=error, ended_ns=ended_ns)
 
@@ -321,6 +321,21 @@ def _told_of(
             what = f"{name}={getattr(own, name, None)!r:.40} is not a whole number of tokens, from 0 to {COUNT_MAX:,}"
             guard.warn_once(f"record_call.{name}", f"record_call: {what}; it is left out")
     return replace(found, usage=read.usage, problems=read.problems)
+
+
+def _length_ns(seconds: Any, ended_ns: int) -> int:
+    """How long a call took; 0 where nobody says, or what is said is no length of time since 1970."""
+    if seconds is None:
+        return 0
+    try:
+        length = float(seconds) * 1e9
+    except (TypeError, ValueError, OverflowError):
+        length = -1.0
+    if 0 <= length < ended_ns:
+        return int(length)
+    told = f"record_call: duration_seconds={seconds!r:.40} is not a number of seconds; it is left out"
+    guard.warn_once("record_call.duration_seconds", told)
+    return 0
 
 
 def _text(name: str, value: object) -> str | None:
