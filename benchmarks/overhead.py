@@ -1,6 +1,6 @@
 """What costspan adds to a program, beside a hand-written floor and the other instrumentations: LangChain, OpenAI, Anthropic.
 
-    python benchmarks/overhead.py                 everything; instructions by callgrind decide (15 minutes on two cores)
+    python benchmarks/overhead.py                 everything; instructions by callgrind decide (20 minutes on two cores)
     python benchmarks/overhead.py --cpu           by CPU time alone, 8 minutes: a quiet machine, please
     python benchmarks/overhead.py --no-peers      costspan, the floors and the do-nothing callback
     python benchmarks/overhead.py --quick         these with few repetitions: shows that it runs, decides nothing
