@@ -7,21 +7,17 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from costspan import __version__, forks, guard
+from costspan import __version__, forks, guard, roads, sinks
 from costspan import settings as settings_of
-from costspan.conventions import ELSEWHERE, OTLP, PROMETHEUS, SCOPE
-from costspan.errors import SettingsError
+from costspan.conventions import SCOPE
 from costspan.instrument import registry
 from costspan.instrument.spans import SWITCH, Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
-    from costspan.account.meters import Meters
     from costspan.intake import sdk
     from costspan.pipeline import Pipeline
     from costspan.records import Run
@@ -88,16 +84,14 @@ def enable(  # noqa: PLR0913 - these are a person's switches, all optional and b
     `record_dir`, `on_run` and `ask_stream_usage`.
     Raises SettingsError or MissingExtraError when it is asked for something that cannot be.
     """
+    early = {"summary": summary, "record_dir": record_dir, "on_run": on_run, "ask_stream_usage": ask_stream_usage}
+    late = {"metrics": metrics, "metrics_port": metrics_port, "prices": prices, "history": history}
     with _lock:
         if _state:
-            late = {
-                "instrument": None if instrument is True else instrument, "tracer_provider": tracer_provider,
-                "metrics": metrics, "metrics_port": metrics_port, "prices": prices, "history": history,
-            }  # fmt: skip
-            early = {"summary": summary, "record_dir": record_dir, "on_run": on_run, "ask_stream_usage": ask_stream_usage}
-            _again(_state[0], early, [name for name, value in late.items() if value is not None])
+            fixed = {"instrument": None if instrument is True else instrument, "tracer_provider": tracer_provider, **late}
+            _again(_state[0], early, [name for name, value in fixed.items() if value is not None])
             return _state[0]
-        settings = _with_history(_settings(summary, record_dir, metrics, metrics_port, prices, ask_stream_usage), history)
+        settings = settings_of.with_arguments(settings_of.read(), {**early, **late})
         if settings.disabled:
             return None
         running = _start(settings, tracer_provider, on_run)
@@ -117,67 +111,16 @@ def _again(running: Costspan, early: dict[str, Any], late: list[str]) -> None:
         guard.warn_once("enable", "enable() was called again; the first call stays in force, disable() first to change it")
         return
     running.from_outside = False
-    changes: dict[str, Any] = {}
-    if early["summary"] is not None:
-        changes["summary"] = "on" if early["summary"] else "off"
-    if early["record_dir"] is not None:
-        changes["record_dir"] = settings_of.path("record_dir", early["record_dir"])
-    if early["ask_stream_usage"] is not None:
-        changes["ask_stream_usage"] = SWITCH.ask_stream_usage = early["ask_stream_usage"]
-    running.settings = replace(running.settings, **changes)
+    running.settings = settings_of.with_arguments(running.settings, early)
+    SWITCH.ask_stream_usage = running.settings.ask_stream_usage
     running.on_run = early["on_run"] or running.on_run
-    _attach_sinks(running)
+    sinks.attach(running)
     if late:
         guard.warn_once(
             "enable",
             f"costspan was switched on before the program (costspan run, opentelemetry-instrument): too late for enable()'s "
             f"{', '.join(late)}: set the environment variable instead, or start the program without",
         )
-
-
-def _attach_sinks(running: Costspan) -> None:
-    """Who gets the runs that end from now on, and whether the calls outside of any run are summed up."""
-    from costspan.account.outside import Outside
-
-    settings, pipeline = running.settings, running.pipeline
-    pipeline.sinks = (*_sinks(settings), *(each for each in (running.writer, running.on_run) if each is not None))
-    pipeline.ledger.keep_spans = bool(pipeline.sinks)
-    wanted = _shows_summaries(settings) or settings.record_dir is not None
-    pipeline.settling.outside = (pipeline.settling.outside or Outside()) if wanted else None
-
-
-def _settings(
-    summary: bool | None,
-    record_dir: str | os.PathLike[str] | None,
-    metrics: str | Iterable[str] | None,
-    metrics_port: int | None,
-    prices: str | os.PathLike[str] | None,
-    ask_stream_usage: bool | None,
-) -> Settings:
-    found = settings_of.read()
-    changes: dict[str, Any] = {}
-    if summary is not None:
-        changes["summary"] = "on" if summary else "off"
-    if record_dir is not None:
-        changes["record_dir"] = settings_of.path("record_dir", record_dir)
-    if ask_stream_usage is not None:
-        changes["ask_stream_usage"] = ask_stream_usage
-    if prices is not None:
-        changes["prices"] = settings_of.path("prices", prices)
-    if metrics is not None:
-        names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-        changes["metrics"] = tuple(name for name in names if name != "none")
-    if metrics_port is not None:
-        changes["prometheus_port"] = settings_of.port(metrics_port)
-    return replace(found, **changes)
-
-
-def _with_history(settings: Settings, history: bool | str | os.PathLike[str] | None) -> Settings:
-    if history is None:
-        return settings
-    if isinstance(history, bool):
-        return replace(settings, history=(settings.history or settings_of.history_path()) if history else None)
-    return replace(settings, history=settings_of.path("history", history))
 
 
 def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], None] | None) -> Costspan:
@@ -190,20 +133,20 @@ def _start(settings: Settings, tracer_provider: object, on_run: Callable[[Run], 
 
     provider, ours = sdk.find_provider(tracer_provider, settings)
     book = PriceBook(settings.prices)
-    writer = _writer(settings, provider)
+    writer = roads.history(settings, provider)
     ledger = Ledger()
     meters = Meters(version=__version__, active_runs=ledger.active, price_table_timestamp=lambda: book.table_timestamp or None)
-    pipeline = Pipeline(book, meters, ledger, metered=_road(settings))
+    pipeline = Pipeline(book, meters, ledger, metered=roads.taken(settings))
     running = Costspan(settings, pipeline, provider)
     running.writer, running.on_run = writer, on_run
-    _attach_sinks(running)
+    sinks.attach(running)
     running.measures = sdk.Measures(provider, pipeline)
     SWITCH.ask_stream_usage = settings.ask_stream_usage
     SWITCH.provider = provider
     SWITCH.provider_is_ours = ours
     SWITCH.estimate = settings.estimate and _tokenizer()
     SWITCH.spans = Spans(provider.get_tracer(SCOPE, __version__), pipeline)
-    running.roads = [*_roads(settings, meters, provider), *((writer,) if writer is not None else ())]
+    running.roads = [*roads.opened(settings, meters, provider), *((writer,) if writer is not None else ())]
     with guard.Guard("threads"):
         running.threads = sdk.carry_context_into_threads()
     if "TRACEPARENT" in os.environ:
@@ -233,100 +176,6 @@ def _load_tokenizer() -> None:
         estimate.preload()
 
 
-def _roads(settings: Settings, meters: Meters, provider: Any) -> Iterable[Any]:
-    """The ways out for metrics: what OpenTelemetry's variable or the caller names, nothing unasked."""
-    for name in settings.metrics:
-        if name == "prometheus":
-            from costspan.expose.listener import Listener
-
-            listener = Listener(
-                meters,
-                host=settings.prometheus_host,
-                port=settings.prometheus_port,
-                multiprocess_dir=settings.multiprocess_dir,
-            )
-            listener.start()
-            yield listener
-        elif name == "otlp":
-            from costspan.expose.otlp_push import OtlpPush
-
-            push = OtlpPush(
-                meters, provider.resource, interval_seconds=settings.metric_export_interval_seconds, version=__version__
-            )
-            push.start()
-            yield push
-        else:
-            guard.warn_once(f"metrics {name}", f"metrics exporter {name!r} is not known here; use prometheus, otlp or none")
-
-
-def _road(settings: Settings) -> str | None:
-    """By which road the figures of this process go, for those who get its spans too."""
-    if "otlp" not in settings.metrics:
-        return PROMETHEUS if settings.metrics else None
-    if len(settings.metrics) > 1:
-        return ELSEWHERE
-    return OTLP if settings.metrics_go_with_spans else ELSEWHERE
-
-
-def _writer(settings: Settings, provider: Any) -> Any:
-    """The sink that keeps runs on disk, if that is wanted; it is flushed and stopped like a road of the metrics."""
-    if settings.history is None:
-        return None
-    from costspan.history.span_store import environment_of, service_of
-    from costspan.history.writer import Writer
-
-    resource = getattr(getattr(provider, "resource", None), "attributes", {})
-    return Writer(settings.history, service=service_of(resource), environment=environment_of(resource))
-
-
-def _sinks(settings: Settings) -> Iterable[Callable[[Run], None]]:
-    if _shows_summaries(settings):
-        yield _print_summary
-    if settings.record_dir is not None:
-        yield _recorder(settings.record_dir)
-
-
-def _shows_summaries(settings: Settings) -> bool:
-    if settings.summary == "auto":
-        return bool(os.environ.get("COSTSPAN_UNDER_RUN")) or sys.stderr.isatty()
-    return settings.summary == "on"
-
-
-def _print_summary(run: Run) -> None:
-    from costspan.report.console import print_summary
-
-    print_summary(run, sys.stderr)
-
-
-def _tell_outside(running: Costspan) -> None:
-    """What was called outside of any run: a summary of it where runs have one, else a word on why there is no record."""
-    outside = running.pipeline.settling.outside
-    found = outside.sum() if outside is not None else None
-    if found is None:
-        return
-    if _shows_summaries(running.settings):
-        from costspan.report.console import print_outside
-
-        print_outside(found, sys.stderr)
-    else:
-        from costspan.report import evidence
-
-        told = f"{evidence.outside(found.totals)}, {evidence.headline(found)}; they have no record"
-        guard.warn_once("outside", f"{told}: {evidence.NAME_A_RUN}")
-
-
-def _recorder(directory: Path) -> Callable[[Run], None]:
-    def record(run: Run) -> None:
-        from costspan.report.run_json import write
-
-        try:
-            write(run, directory)
-        except SettingsError as error:
-            guard.warn_once(f"records {directory}", str(error))
-
-    return record
-
-
 def disable() -> None:
     """Take every hook out again, restore what was patched, end what is open, flush. Does nothing when not enabled."""
     with _lock:
@@ -345,7 +194,7 @@ def disable() -> None:
                 running.measures.undo()
         running.flush()
         with guard.Guard("outside"):
-            _tell_outside(running)
+            sinks.tell_outside(running)
         for road in running.roads:
             with guard.Guard("stop"):
                 (road.stop if hasattr(road, "stop") else road.shutdown)()

@@ -276,8 +276,10 @@ class Step:
 
     @property
     def tokens_per_second(self) -> float | None:
+        """None where no time is known for the calls: one that was recorded after the fact, without its duration."""
         tokens = self.totals.usage.total_tokens
-        return tokens / self.duration_seconds if tokens is not None and self.duration_seconds > 0 else None
+        known = self.duration_seconds > 0 and self.totals.duration_seconds > 0
+        return tokens / self.duration_seconds if tokens is not None and known else None
 
 
 @frozen

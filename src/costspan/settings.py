@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from costspan import guard
 from costspan.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 SWITCHES = ("on", "off")
 _WORDS = {"on": "on", "1": "on", "true": "on", "yes": "on", "off": "off", "0": "off", "false": "off", "no": "off"}
@@ -75,6 +75,16 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         multiprocess_dir=_path(env, "PROMETHEUS_MULTIPROC_DIR"),
         metric_export_interval_seconds=_number(env, "OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000,
     )
+
+
+def with_arguments(found: Settings, given: Mapping[str, Any]) -> Settings:
+    """The settings with what a program says in its code; `given` has the names of `enable()`'s arguments, None for none.
+
+    Raises SettingsError for a value that cannot be used.
+    """
+    readers = {name: read_one for name, read_one in _ARGUMENTS.items() if given.get(name) is not None}
+    changes = {_NAMED.get(name, name): read_one(found, given[name]) for name, read_one in readers.items()}
+    return replace(found, **changes)
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
@@ -157,3 +167,29 @@ def _number(env: Mapping[str, str], name: str, default: float, highest: float = 
         guard.warn_once(name, f"{name}={text!r:.80} is not a number between 0 and {highest:g}; until it is {default:g} counts")
         return default
     return value
+
+
+def _exporter_names(_: Settings, given: str | Iterable[str]) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else given
+    return tuple(name for name in names if name != "none")
+
+
+def _history_file(found: Settings, given: object) -> Path | None:
+    """True keeps to the file of the variable, or to the user's own."""
+    if isinstance(given, bool):
+        return (found.history or history_path()) if given else None
+    return path("history", given)
+
+
+_NAMED = {"metrics_port": "prometheus_port"}
+"""Argument of `enable()` -> setting, where they have two names."""
+_ARGUMENTS: dict[str, Callable[[Settings, Any], Any]] = {
+    "summary": lambda _, given: "on" if given else "off",
+    "record_dir": lambda _, given: path("record_dir", given),
+    "metrics": _exporter_names,
+    "metrics_port": lambda _, given: port(given),
+    "prices": lambda _, given: path("prices", given),
+    "ask_stream_usage": lambda _, given: given,
+    "history": _history_file,
+}
+"""Argument of `enable()` -> its value as a setting."""

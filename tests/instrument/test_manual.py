@@ -328,6 +328,17 @@ def test_for_any_tree_the_run_is_the_sum_of_its_agents_and_of_nobody(trees):
         assert counted == total == seen.tokens()
 
 
+def test_a_call_recorded_without_its_duration_has_no_rate(seen):
+    with costspan.run("report"):
+        with costspan.agent("timed"):
+            costspan.record_call(model="gpt-4o", provider="openai", input_tokens=90, output_tokens=10, duration_seconds=2)
+        with costspan.agent("untimed"):
+            spend(100)
+    rates = {step.agent: step.tokens_per_second for step in seen.runs[0].steps}
+    assert rates["untimed"] is None
+    assert rates["timed"] > 0
+
+
 def test_a_step_is_no_agent_in_the_record_nor_in_metrics(seen):
     with costspan.run("report"), costspan.step("draft for Mr. Smith"):
         spend(100)
