@@ -63,6 +63,17 @@ class Usage:
         return self.input_tokens + (self.output_tokens or 0)
 
 
+COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+"""The counts of a `Usage`, in its order."""
 NO_USAGE: Final = Usage(source=MISSING)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan.errors import HistoryError
 from costspan.history.packing import pack, unpack
 from costspan.records import (
+    COUNTS,
     NO_USAGE,
     AgentTotals,
     Call,
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 Json = Any
 
-_USAGE: Final = (
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
-    "input_audio_tokens", "output_audio_tokens", "source",
-)  # fmt: skip
+_USAGE: Final = (*COUNTS, "source")
 _COVERAGE: Final = (
     "calls", "reported_calls", "estimated_calls", "missing_calls", "refused_calls", "priced_calls", "share",
 )  # fmt: skip

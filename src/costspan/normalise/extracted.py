@@ -12,24 +12,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 from costspan.frozen import frozen
-from costspan.records import MISSING, NO_USAGE, Usage
+from costspan.records import COUNTS, MISSING, NO_USAGE, Usage
 
 COUNT_MAX: Final = 10**12
 """More tokens than any call can have: a larger number is a mistake of the sender."""
 WEB_SEARCH: Final = "web_search"
 """Key of `Extracted.fees`: searches that the provider ran and bills per piece."""
 
-_COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
-"""The counts of a `Usage`, in its order."""
 _NO_FIELDS: Final = (str, int, float, list, tuple, bytes)
 
 # Words of `Extracted.problems`.
@@ -175,7 +164,7 @@ def _mended(usage: Usage, problems: list[str]) -> Usage:
 
 def stated(usage: Usage, problems: list[str]) -> Usage:
     """A usage that the host's program made itself: as `settle`, but a zero is meant, and what is no count is left out."""
-    counts: dict[str, Any] = {name: count(getattr(usage, name), name, problems) for name in _COUNTS}
+    counts: dict[str, Any] = {name: count(getattr(usage, name), name, problems) for name in COUNTS}
     given = replace(usage, **counts)
     return _fitting(given, given.input_tokens, given.output_tokens, problems)
 

@@ -9,23 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from costspan import conventions as c
 from costspan.normalise.span_attributes import dollars
 from costspan.readings import Reading
-from costspan.records import AGENT, CALL, NO_USAGE, REPORTED, RUN, STEP, TOOL, Usage
+from costspan.records import AGENT, CALL, COUNTS, NO_USAGE, REPORTED, RUN, STEP, TOOL, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from costspan.readings import SpanRecord
 
-_counts: Final = attrgetter(
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
+_counts: Final = attrgetter(*COUNTS)
 DIALECT: Final = "costspan"
 CANCELLING: Final = frozenset({"CancelledError", "GeneratorExit", "KeyboardInterrupt", "SystemExit", "Interrupted"})
 """Classes of exceptions that end work without being an error."""
