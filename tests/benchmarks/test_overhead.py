@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.timeout(900)  # under callgrind on a machine that does much else
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-RATIO_MAX = 1.1
+RATIO_MAX = 1.15
 """The goal is 1.2 (benchmarks/goals.py); one count of few pipelines differs from the next by some hundredths."""
 BOTH = ("floor", "costspan")
 
