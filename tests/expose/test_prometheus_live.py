@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from costspan.account.meters import Meters
 from costspan.expose.listener import Listener
 from costspan.expose.prometheus import registry_of
 from meter_cases import SPAN, TRACE, active, call, everything
+from real_programs import require
 
 
 @pytest.fixture
@@ -26,17 +26,17 @@ def meters():
     return meters
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
 @pytest.mark.live
 def test_promtool_lints_the_exposition_clean(meters):
+    promtool = require("promtool")
     text = b"".join(line for line in generate_latest(registry_of(meters)).splitlines(keepends=True) if b"_created" not in line)
-    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-@pytest.mark.skipif(not shutil.which("prometheus"), reason="needs prometheus")
 @pytest.mark.live
 def test_a_real_prometheus_stores_the_dollars_the_birth_and_the_exemplar(meters, tmp_path):
+    prometheus = require("prometheus")
     now = time.time_ns()
     meters.call(call(started_ns=now - 1_000_000_000, ended_ns=now, owner=call().owner._replace(workflow="live")))
     listener = Listener(meters, port=0)
@@ -51,7 +51,7 @@ def test_a_real_prometheus_stores_the_dollars_the_birth_and_the_exemplar(meters,
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [
-            "prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
+            prometheus, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage",
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
