@@ -6,6 +6,8 @@ from typing import Final
 
 BODY_BYTES_MAX: Final = 16 << 20
 """One request as it comes over the wire."""
+DRAINED_BYTES_MAX: Final = 64 << 20
+"""A larger one is read to its end, so that its sender hears the answer, up to this; beyond it the sender is hung up on."""
 UNPACKED_BYTES_MAX: Final = 64 << 20
 """The same after gzip or zstd: a bomb is refused when it passes this, without being unpacked further."""
 INFLIGHT_BYTES_MAX: Final = 96 << 20

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from costspan.server.errors import RefusedError, busy, malformed, too_large
 from costspan.server.inbox import Parcel, Taken
-from costspan.server.limits import BODY_BYTES_MAX, BODY_SECONDS, RETRY_SECONDS
+from costspan.server.limits import BODY_BYTES_MAX, BODY_SECONDS, DRAINED_BYTES_MAX, RETRY_SECONDS
 from costspan.server.security import Gate
 from costspan.server.unpack import unpack
 
@@ -87,8 +87,9 @@ async def _taken(request: Request, inbox: Inbox, *, is_json: bool) -> Taken:
 
 
 async def _body(request: Request) -> bytes:
+    """The body. One that is too large is read on and dropped, within bounds: whoever is hung up on does not hear why."""
     told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > BODY_BYTES_MAX:
+    if told.isdecimal() and int(told) > DRAINED_BYTES_MAX:
         raise _large()
     parts: list[bytes] = []
     size = 0
@@ -96,13 +97,18 @@ async def _body(request: Request) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                if size > BODY_BYTES_MAX:
+                if size > DRAINED_BYTES_MAX:
                     raise _large()
-                parts.append(part)
+                if size <= BODY_BYTES_MAX:
+                    parts.append(part)
+                else:
+                    parts.clear()
     except TimeoutError:
         raise RefusedError(
             408, "DEADLINE_EXCEEDED", f"the body did not come within {BODY_SECONDS:.0f} seconds", retry=True
         ) from None
+    if size > BODY_BYTES_MAX:
+        raise _large()
     if not size:
         raise malformed("the body is empty")
     return b"".join(parts)
