@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from real_programs import missing
+
 pytestmark = pytest.mark.timeout(900)  # under callgrind on a machine that does much else
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RATIO_MAX = 1.15
@@ -103,7 +105,7 @@ def test_a_pipeline_takes_few_more_instructions_than_the_floor(importable, tmp_p
     import counting
 
     if counting.available() is None:
-        pytest.skip("valgrind counts instructions: apt-get install valgrind")
+        missing("valgrind", "apt-get install valgrind")
 
     def count(name):
         folder = tmp_path / name
@@ -145,7 +147,7 @@ def test_instructions_of_threads_that_have_ended_are_counted(importable, tmp_pat
     import counting
 
     if counting.available() is None:
-        pytest.skip("valgrind counts instructions: apt-get install valgrind")
+        missing("valgrind", "apt-get install valgrind")
 
     counted = json.loads(run(*counting.command(tmp_path), sys.executable, "-c", _THREADS, str(BENCHMARKS), str(tmp_path)))
 
